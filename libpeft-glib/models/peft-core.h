@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "models/peft-architecture.h"
+
+/* A loaded base model: dimensions, slots with frozen weights, its backend and the memory of its passes. */
+
+struct _PeftCore
+{
+  gint ref_count;
+  char *path;
+  const PeftArchitecture *architecture;
+  char *model_type;        /* of config.json; "llama" … also for GGUF files */
+  PeftJson *config;        /* config.json; for GGUF files one made from the metadata */
+  PeftDimensions dims;
+  PeftBackend *backend;
+  PeftComputeType compute; /* of matrix products */
+  PeftTensorSource *source;
+  PeftGguf *gguf;          /* NULL: Hugging Face folder */
+  GPtrArray *slots;        /* PeftSlot, in module order */
+  GHashTable *by_path;
+  PeftSlot *embedding, *head;
+  gpointer family;         /* the architecture's own */
+  GDestroyNotify family_free;
+  PeftTensor *cos_sin;     /* rope table for max_positions (or what was asked so far) */
+  gint64 cos_sin_positions;
+};
+
+typedef enum
+{
+  PEFT_LOAD_AUTO,     /* as stored; bf16 products where the backend has hardware and weights are 16 bit or smaller */
+  PEFT_LOAD_FLOAT32,  /* exact mode */
+  PEFT_LOAD_BFLOAT16, /* fast mode; refused where the backend has no bf16 */
+  PEFT_LOAD_FLOAT16   /* 16-bit weights as stored, products in bf16 where there is hardware, else float32 */
+} PeftLoadDType;
+
+PeftCore *peft_core_load (const char *path, PeftBackend *backend, PeftLoadDType dtype,
+                          GCancellable *cancellable, GError **error);
+PeftCore *peft_core_ref (PeftCore *self);
+void peft_core_unref (PeftCore *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PeftCore, peft_core_unref)
+
+PeftSlot *peft_core_find_slot (PeftCore *self, const char *path);
+guint64 peft_core_get_n_parameters (PeftCore *self); /* tied weights counted once */
+guint64 peft_core_get_weight_bytes (PeftCore *self);
+
+/* For architectures: one slot with the tensors "PATH.weight" and "PATH.bias". Shapes are checked, the tensor's name and
+ * both shapes are in the message. gguf_name NULL: derived by the architecture's name table. */
+PeftSlot *peft_core_load_linear (PeftCore *self, const char *path, const char *gguf_name, int layer,
+                                 gint64 out_features, gint64 in_features, gboolean bias,
+                                 guint unpermute_heads, GError **error);
+PeftSlot *peft_core_load_embedding (PeftCore *self, const char *path, const char *gguf_name,
+                                    gint64 rows, gint64 width, GError **error);
+PeftSlot *peft_core_load_norm (PeftCore *self, const char *path, const char *gguf_name, int layer,
+                               gint64 width, GError **error);
+/* A head that shares the embedding's weight. */
+PeftSlot *peft_core_tie_head (PeftCore *self, const char *path);
+PeftSlot *peft_core_add_attention (PeftCore *self, const char *path, int layer);
+
+/* Makes sure that the rope table reaches `positions`; rebuilt for dynamic scaling. */
+gboolean peft_core_prepare_rope (PeftCore *self, gint64 positions, GError **error);
+
+/* hidden [rows, width] → logits [rows, vocab]; a PeftTapeFunc with the core as data. */
+PeftVar *peft_core_head (PeftTape *tape, PeftVar *const *inputs, gpointer core);
+/* Positions that see a label: row t of a sequence predicts label t + 1 of the same segment. */
+PeftVar *peft_core_forward (PeftCore *self, PeftTape *tape, const PeftForward *forward);
