@@ -40,11 +40,12 @@ typedef enum
 #define PEFT_JSON_MAX_DEPTH 512
 #define PEFT_JSON_MAX_FILE_BYTES (1024u * 1024u * 1024u)
 
-/* Errors: PEFT_ERROR_INVALID_FILE with "line L, column C: what". length -1: NUL-terminated. A UTF-8
- * byte order mark at the start is skipped. */
+/* Errors: PEFT_ERROR_INVALID_FILE with "line L, column C: what", PEFT_ERROR_LIMIT for the limits
+ * above. length -1: NUL-terminated. A UTF-8 byte order mark at the start is skipped. A fraction or
+ * exponent that no finite double is near is refused. */
 PeftJson *peft_json_parse (const char *text, gssize length, PeftJsonParseFlags flags,
                            GError **error);
-/* The same from a file; messages start with the path. */
+/* The same from a file; messages start with the path. PEFT_ERROR_NOT_FOUND, PEFT_ERROR_IO. */
 PeftJson *peft_json_load (const char *path, PeftJsonParseFlags flags, GError **error);
 
 PeftJson *peft_json_ref (PeftJson *self);
@@ -67,6 +68,7 @@ gsize peft_json_get_string_length (const PeftJson *self);
 gsize peft_json_get_length (const PeftJson *self); /* members of an array or object */
 PeftJson *peft_json_get_element (const PeftJson *self, gsize index);   /* (transfer none) */
 const char *peft_json_get_name (const PeftJson *self, gsize index);    /* of an object's member */
+gsize peft_json_get_name_length (const PeftJson *self, gsize index);   /* names may hold NUL too */
 PeftJson *peft_json_get_value (const PeftJson *self, gsize index);     /* (transfer none) */
 /* Member by name, NULL when absent or self is no object; hashed for large objects. */
 PeftJson *peft_json_get_member (const PeftJson *self, const char *name);
