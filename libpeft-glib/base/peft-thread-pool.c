@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/peft-thread-pool.h"
+
+#include <omp.h>
+#include <pthreadpool.h>
+#include <stdatomic.h>
+
+struct _PeftThreadPool
+{
+  guint n_threads;
+  pthreadpool_t threads; /* NULL for one thread */
+  GMutex running;        /* scratch memory is named by thread number: one run at a time */
+};
+
+typedef struct
+{
+  PeftThreadPool *pool;
+  PeftTaskFunc func;
+  gpointer data;
+  gsize n_tasks;
+  atomic_size_t next;
+  atomic_uint finished;
+} Run;
+
+/* What this thread is doing: a run from within a task of the same pool stays on its thread. */
+static __thread PeftThreadPool *current_pool;
+static __thread guint current_thread;
+static __thread gboolean omp_limited;
+
+PeftThreadPool *
+peft_thread_pool_new (guint n_threads)
+{
+  PeftThreadPool *self = g_new0 (PeftThreadPool, 1);
+
+  self->n_threads = n_threads > 0 ? n_threads : g_get_num_processors ();
+  g_mutex_init (&self->running);
+  if (self->n_threads > 1)
+    {
+      self->threads = pthreadpool_create (self->n_threads);
+      if (self->threads == NULL)
+        g_error ("cannot create a pool of %u threads", self->n_threads);
+    }
+  return self;
+}
+
+void
+peft_thread_pool_free (PeftThreadPool *self)
+{
+  if (self == NULL)
+    return;
+  if (self->threads != NULL)
+    pthreadpool_destroy (self->threads);
+  g_mutex_clear (&self->running);
+  g_free (self);
+}
+
+guint
+peft_thread_pool_get_n_threads (PeftThreadPool *self)
+{
+  return self->n_threads;
+}
+
+static void
+run_tasks (Run *run, guint thread)
+{
+  PeftThreadPool *outer_pool = current_pool;
+  guint outer_thread = current_thread;
+  gsize task;
+
+  current_pool = run->pool;
+  current_thread = thread;
+  while ((task = atomic_fetch_add (&run->next, 1)) < run->n_tasks)
+    run->func (run->data, task, thread);
+  current_pool = outer_pool;
+  current_thread = outer_thread;
+}
+
+/* One lane for each thread: its number names the scratch memory, whichever thread takes it. */
+static void
+run_lane (void *data, size_t lane)
+{
+  Run *run = data;
+
+  if (!omp_limited)
+    {
+      /* oneDNN is called inside tasks and must not start threads of its own. */
+      omp_set_num_threads (1);
+      omp_limited = TRUE;
+    }
+  run_tasks (run, (guint) lane);
+  atomic_fetch_add (&run->finished, 1);
+}
+
+void
+peft_thread_pool_run (PeftThreadPool *self, gsize n_tasks, PeftTaskFunc func, gpointer data)
+{
+  Run run = { .pool = self, .func = func, .data = data, .n_tasks = n_tasks };
+  gboolean outer_limited = omp_limited;
+  int outer_omp;
+
+  if (n_tasks == 0)
+    return;
+  if (current_pool == self)
+    {
+      run_tasks (&run, current_thread);
+      return;
+    }
+
+  /* The caller's thread is not ours: its OpenMP setting comes back. */
+  outer_omp = omp_get_max_threads ();
+  omp_set_num_threads (1);
+  omp_limited = TRUE;
+  g_mutex_lock (&self->running);
+  if (n_tasks == 1 || self->n_threads == 1)
+    run_tasks (&run, 0);
+  else
+    {
+      guint lanes = (guint) MIN (n_tasks, self->n_threads);
+
+      pthreadpool_parallelize_1d (self->threads, run_lane, &run, lanes, 0);
+      /* Seen here, a lane's writes are ours to read, also by the rules of race detectors, which
+       * cannot look into pthreadpool. */
+      g_assert (atomic_load (&run.finished) == lanes);
+    }
+  g_mutex_unlock (&self->running);
+  omp_limited = outer_limited;
+  omp_set_num_threads (outer_omp);
+}
