@@ -258,11 +258,18 @@ peft_safetensors_writer_write (PeftSafetensorsWriter *self, const char *name, gc
   if (n_bytes == 0)
     return TRUE;
   entry = current_entry (self);
-  if (entry == NULL || strcmp (entry->name, name) != 0)
+  if (entry == NULL)
+    {
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                   _ ("%s: there is no tensor left to write, found data of '%s'"), self->path,
+                   name);
+      return FALSE;
+    }
+  if (strcmp (entry->name, name) != 0)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
                    _ ("%s: expected the data of tensor '%s', found that of '%s'"), self->path,
-                   entry == NULL ? "" : entry->name, name);
+                   entry->name, name);
       return FALSE;
     }
   if (n_bytes > entry->n_bytes - self->written)

@@ -316,6 +316,9 @@ add_file (PeftSafetensors *self, GBytes *bytes, const char *path, GError **error
           g_ptr_array_add (self->metadata, peft_json_ref (value));
           continue;
         }
+      if (peft_json_get_name_length (header, i) != strlen (name))
+        return tensor_error (file, name, PEFT_ERROR_INVALID_FILE, error,
+                             _ ("the name goes on after a NUL"));
       tensor.entry.name = peft_tensor_source_intern (self->source, name, -1);
       tensor.entry.file = file;
       if (!parse_tensor (value, file, &tensor, error))
