@@ -2,25 +2,28 @@
 #include "base/peft-thread-pool.h"
 
 #include <omp.h>
+#include <pthread.h>
 #include <pthreadpool.h>
 #include <stdatomic.h>
 
-struct _PeftThreadPool
-{
-  guint n_threads;
-  pthreadpool_t threads; /* NULL for one thread */
-  GMutex running;        /* scratch memory is named by thread number: one run at a time */
-};
-
 typedef struct
 {
-  PeftThreadPool *pool;
   PeftTaskFunc func;
   gpointer data;
   gsize n_tasks;
   atomic_size_t next;
   atomic_uint finished;
 } Run;
+
+struct _PeftThreadPool
+{
+  guint n_threads;
+  pthreadpool_t threads; /* NULL for one thread */
+  /* One run at a time, since scratch memory is named by thread number. Not a GMutex, and the run is
+   * handed over by an atomic of ours: race detectors cannot look into GLib and pthreadpool. */
+  pthread_mutex_t running;
+  _Atomic (Run *) run;
+};
 
 /* What this thread is doing: a run from within a task of the same pool stays on its thread. */
 static __thread PeftThreadPool *current_pool;
@@ -33,7 +36,7 @@ peft_thread_pool_new (guint n_threads)
   PeftThreadPool *self = g_new0 (PeftThreadPool, 1);
 
   self->n_threads = n_threads > 0 ? n_threads : g_get_num_processors ();
-  g_mutex_init (&self->running);
+  pthread_mutex_init (&self->running, NULL);
   if (self->n_threads > 1)
     {
       self->threads = pthreadpool_create (self->n_threads);
@@ -50,7 +53,7 @@ peft_thread_pool_free (PeftThreadPool *self)
     return;
   if (self->threads != NULL)
     pthreadpool_destroy (self->threads);
-  g_mutex_clear (&self->running);
+  pthread_mutex_destroy (&self->running);
   g_free (self);
 }
 
@@ -61,13 +64,13 @@ peft_thread_pool_get_n_threads (PeftThreadPool *self)
 }
 
 static void
-run_tasks (Run *run, guint thread)
+run_tasks (PeftThreadPool *self, Run *run, guint thread)
 {
   PeftThreadPool *outer_pool = current_pool;
   guint outer_thread = current_thread;
   gsize task;
 
-  current_pool = run->pool;
+  current_pool = self;
   current_thread = thread;
   while ((task = atomic_fetch_add (&run->next, 1)) < run->n_tasks)
     run->func (run->data, task, thread);
@@ -79,7 +82,8 @@ run_tasks (Run *run, guint thread)
 static void
 run_lane (void *data, size_t lane)
 {
-  Run *run = data;
+  PeftThreadPool *self = data;
+  Run *run = atomic_load (&self->run);
 
   if (!omp_limited)
     {
@@ -87,14 +91,14 @@ run_lane (void *data, size_t lane)
       omp_set_num_threads (1);
       omp_limited = TRUE;
     }
-  run_tasks (run, (guint) lane);
+  run_tasks (self, run, (guint) lane);
   atomic_fetch_add (&run->finished, 1);
 }
 
 void
 peft_thread_pool_run (PeftThreadPool *self, gsize n_tasks, PeftTaskFunc func, gpointer data)
 {
-  Run run = { .pool = self, .func = func, .data = data, .n_tasks = n_tasks };
+  Run run = { .func = func, .data = data, .n_tasks = n_tasks };
   gboolean outer_limited = omp_limited;
   int outer_omp;
 
@@ -102,7 +106,7 @@ peft_thread_pool_run (PeftThreadPool *self, gsize n_tasks, PeftTaskFunc func, gp
     return;
   if (current_pool == self)
     {
-      run_tasks (&run, current_thread);
+      run_tasks (self, &run, current_thread);
       return;
     }
 
@@ -110,19 +114,18 @@ peft_thread_pool_run (PeftThreadPool *self, gsize n_tasks, PeftTaskFunc func, gp
   outer_omp = omp_get_max_threads ();
   omp_set_num_threads (1);
   omp_limited = TRUE;
-  g_mutex_lock (&self->running);
+  pthread_mutex_lock (&self->running);
   if (n_tasks == 1 || self->n_threads == 1)
-    run_tasks (&run, 0);
+    run_tasks (self, &run, 0);
   else
     {
       guint lanes = (guint) MIN (n_tasks, self->n_threads);
 
-      pthreadpool_parallelize_1d (self->threads, run_lane, &run, lanes, 0);
-      /* Seen here, a lane's writes are ours to read, also by the rules of race detectors, which
-       * cannot look into pthreadpool. */
+      atomic_store (&self->run, &run);
+      pthreadpool_parallelize_1d (self->threads, run_lane, self, lanes, 0);
       g_assert (atomic_load (&run.finished) == lanes);
     }
-  g_mutex_unlock (&self->running);
+  pthread_mutex_unlock (&self->running);
   omp_limited = outer_limited;
   omp_set_num_threads (outer_omp);
 }
