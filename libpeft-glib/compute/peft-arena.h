@@ -16,7 +16,7 @@ void peft_arena_unref (PeftArena *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PeftArena, peft_arena_unref)
 
 PeftBackend *peft_arena_get_backend (PeftArena *self);
-/* FALSE when it does not fit. */
+/* FALSE when it does not fit. The buffer stays the arena's. */
 gboolean peft_arena_alloc (PeftArena *self, gsize size, PeftBuffer **buffer, gsize *offset);
 void peft_arena_release (PeftArena *self, gsize offset);
 gsize peft_arena_get_peak (PeftArena *self);

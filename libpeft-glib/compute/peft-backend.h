@@ -55,20 +55,26 @@ struct _PeftBackend
   gboolean has_bf16;   /* PEFT_COMPUTE_BF16 has hardware behind it */
   const char *isa;     /* instruction set or device architecture in use, for reports and checkpoints */
   PeftKernelProfile *profile; /* [PEFT_N_KERNELS] while profiling, else NULL */
+  GError *deferred; /* what a sync of the profiler reported, for the caller's next one */
 };
+
+/* For backends: fills in the common part (real F32, no bfloat16). klass->finalize frees the struct. */
+void peft_backend_init (PeftBackend *self, const PeftBackendClass *klass);
 
 PeftBackend *peft_backend_ref (PeftBackend *self);
 void peft_backend_unref (PeftBackend *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PeftBackend, peft_backend_unref)
 
 PeftBuffer *peft_buffer_new (PeftBackend *backend, gsize size, GError **error);
-/* Wraps (cpu) or copies (devices) host memory; destroy is called when the buffer no longer needs it. */
+/* Wraps (cpu) or copies (devices) host memory; destroy is called once, when the buffer no longer needs
+ * it or when this fails. */
 PeftBuffer *peft_buffer_new_from_host (PeftBackend *backend, gconstpointer data, gsize size,
                                        GDestroyNotify destroy, gpointer destroy_data,
                                        GError **error);
 PeftBuffer *peft_buffer_ref (PeftBuffer *self);
 void peft_buffer_unref (PeftBuffer *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PeftBuffer, peft_buffer_unref)
+/* Both are complete on return. */
 void peft_buffer_upload (PeftBuffer *self, gsize offset, gconstpointer src, gsize length);
 void peft_buffer_download (PeftBuffer *self, gsize offset, gpointer dst, gsize length);
 
@@ -97,5 +103,10 @@ const PeftBackendInfo *peft_backend_list (guint *n);
 PeftBackend *peft_backend_open (const char *device, guint n_threads, GError **error);
 
 /* A backend without memory that computes nothing: the same code runs on it to find out what memory
- * it needs and whether `real_backend` has every kernel. The first refusal is returned by sync. */
+ * it needs and whether `real_backend` has every kernel. The first refusal is returned by sync, and
+ * downloads give zeros. */
 PeftBackend *peft_plan_backend_new (PeftBackend *real_backend);
+gboolean peft_backend_is_plan (PeftBackend *self);
+
+/* The host's memory without kernels, where public tensors live. (transfer none) */
+PeftBackend *peft_host_backend_get (void);

@@ -158,7 +158,7 @@ typedef struct
  *  - not causal or j ≤ that index,
  *  - window = 0 or index - j < window,
  *  - the segments are absent or q_segments[b, i] = k_segments[b, j] ≥ 0.
- * A query that sees nothing gives 0. lse [batch, heads, q_len] (float) is for the backward pass.
+ * A query that sees nothing gives 0, and lse -infinity. lse [batch, heads, q_len] is for the backward pass.
  * The fields below the line belong to the interface; a backend that lacks one refuses it by name. */
 typedef struct
 {
@@ -207,7 +207,7 @@ typedef struct
 } PeftDropoutParams;
 
 /* loss[i] = logsumexp (logits[i]) - logits[i, labels[i]]; with `gradient` logits becomes
- * scale · (softmax - onehot) in place. correct[i] (I32, may be absent): 1 when the label has the largest logit.
+ * scale · (softmax - onehot) in place. correct[i] (I32, may be absent): 1 when no logit is larger than the label's.
  * Rows with a label < 0 give 0 everywhere. logits [rows, vocab]; loss [rows]. */
 typedef struct
 {
@@ -231,6 +231,7 @@ typedef struct
   double learning_rate, beta1, beta2, epsilon, weight_decay, correction1, correction2, grad_scale;
 } PeftAdamWParams;
 
+/* Floats and I32. */
 typedef struct
 {
   PeftView x;
@@ -288,7 +289,9 @@ typedef struct
   gboolean accumulate;
 } PeftSoftmaxBackwardParams;
 
-/* a [batch, n, n] → its LU factors in place with partial pivoting; pivots I32 [batch, n]. */
+/* a [batch, n, n] → its LU factors in place with partial pivoting; pivots I32 [batch, n]: step i swapped
+ * rows i and pivots[i] ≥ i, the first of the largest. A singular matrix is no error: solving with it gives values that
+ * are not finite. */
 typedef struct
 {
   PeftView a, pivots;
@@ -349,11 +352,22 @@ typedef struct
   gsize params_size;
   const PeftKernelArg *args; /* ends with PEFT_ARG_END */
   PeftToleranceClass tolerance;
+  /* Aborts when the views contradict each other. */
+  void (*check) (const char *name, const void *params);
   double (*flops) (const void *params);
   /* NULL: the sum of all views' bytes. */
   double (*bytes) (const void *params);
 } PeftKernelInfo;
 
 const PeftKernelInfo *peft_kernel_get_info (PeftKernel kernel);
+/* Aborts when the views of a call contradict each other or leave their buffers. */
+void peft_kernel_check (PeftKernel kernel, const void *params);
+
+static inline const PeftView *
+peft_kernel_arg_get_view (const PeftKernelArg *arg, const void *params)
+{
+  return (const PeftView *) ((const char *) params + arg->offset);
+}
+
 double peft_kernel_get_flops (PeftKernel kernel, const void *params);
 double peft_kernel_get_bytes (PeftKernel kernel, const void *params);
