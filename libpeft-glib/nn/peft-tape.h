@@ -63,7 +63,6 @@ struct _PeftNode
   PeftGrad *inputs[PEFT_NODE_MAX];  /* NULL where no gradient is needed */
   PeftGrad *outputs[PEFT_NODE_MAX];
   PeftCell *saved[PEFT_NODE_MAX];
-  PeftCell *output_cell; /* of a recomputable node; not a reference */
   /* A recomputable node's output: to allocate it again. */
   PeftDType dtype;
   guint n_dims;
@@ -88,7 +87,8 @@ struct _PeftTape
   PeftBackend *backend;
   GPtrArray *nodes;
   GHashTable *param_vars; /* PeftParam → PeftVar, one leaf a parameter */
-  GError *error; /* the first failure; everything after it is skipped */
+  gboolean met_param; /* a parameter that is being trained was used */
+  GError *error;      /* the first failure; everything after it is skipped */
 };
 
 PeftTape *peft_tape_new (const PeftTapeOptions *options);
@@ -137,6 +137,10 @@ void peft_tape_fail (PeftTape *self, GError *error); /* takes error */
 PeftVar *peft_tape_emit (PeftTape *self, const PeftNodeClass *klass, PeftTensor *value,
                          PeftVar *const *inputs, guint n_inputs, gconstpointer state,
                          gsize state_size, PeftNode **node);
+/* The same, recorded even when no input needs a gradient: the node reaches parameters by itself. */
+PeftVar *peft_tape_emit_always (PeftTape *self, const PeftNodeClass *klass, PeftTensor *value,
+                                PeftVar *const *inputs, guint n_inputs, gconstpointer state,
+                                gsize state_size, PeftNode **node);
 /* A further output of the node just emitted (node may be NULL). Not for recomputable nodes. */
 PeftVar *peft_tape_emit_more (PeftTape *self, PeftNode *node, PeftTensor *value);
 /* Keeps a variable's value for the backward pass; index in order of the calls. node may be NULL. */
@@ -146,6 +150,8 @@ void peft_node_save_tensor (PeftNode *node, PeftTensor *tensor);
 const PeftView *peft_node_saved (PeftTape *tape, PeftNode *node, guint index);
 /* In backward: the gradient of output `index`, NULL when none arrived. */
 const PeftView *peft_node_grad_output (PeftNode *node, guint index);
+/* The same, in memory that nobody shares, for nodes that turn it in place. Not NULL. */
+const PeftView *peft_node_own_grad (PeftTape *tape, PeftNode *node, guint index);
 /* In backward: where to put the gradient of input `index`. FALSE: not needed. When it comes back with
  * *accumulate set the kernel must add. */
 gboolean peft_node_grad_input (PeftTape *tape, PeftNode *node, guint index, PeftView *view,
@@ -154,3 +160,10 @@ gboolean peft_node_grad_input (PeftTape *tape, PeftNode *node, guint index, Peft
 gboolean peft_node_grad_input_begin (PeftTape *tape, PeftNode *node, guint index,
                                      PeftTensor **scratch);
 void peft_node_grad_input_end (PeftTape *tape, PeftNode *node, guint index, PeftTensor *scratch);
+/* Adds the gradient of the node's output to that of input `index`, whose memory it becomes where
+ * possible; the shape may differ when the number of values does not. */
+void peft_node_pass_grad (PeftTape *tape, PeftNode *node, guint index);
+/* Is nobody else holding the memory of this value, so that a node may compute in place? */
+gboolean peft_var_is_exclusive (PeftVar *self);
+/* The type of activations that only matrix products read: bfloat16 in fast mode. */
+PeftDType peft_tape_matmul_dtype (PeftTape *self);
