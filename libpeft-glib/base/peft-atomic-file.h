@@ -4,7 +4,8 @@
 #include <gio/gio.h>
 
 /* A file that appears whole or not at all: written under a temporary name in the same folder,
- * fsynced, renamed, and the folder fsynced. Freed before commit, the temporary file is removed. */
+ * fsynced, renamed, and the folder fsynced. Freed before commit, the temporary file is removed.
+ * Errors: PEFT_ERROR_IO "PATH: what: why", PEFT_ERROR_NOT_FOUND where the folder is missing. */
 
 typedef struct _PeftAtomicFile PeftAtomicFile;
 
@@ -23,11 +24,13 @@ gboolean peft_atomic_write (const char *path, gconstpointer data, gssize length,
 
 /* A folder that appears whole or not at all: fill the temporary folder, then commit renames it to
  * `path` (which must not exist, or is replaced). Leftovers of killed processes have names that end
- * in PEFT_ATOMIC_SUFFIX and a number; peft_atomic_dir_clean removes those in a folder. */
+ * in PEFT_ATOMIC_SUFFIX and a number; peft_atomic_dir_clean removes those in a folder, but for those
+ * of other living processes. */
 #define PEFT_ATOMIC_SUFFIX ".incomplete-"
 char *peft_atomic_dir_begin (const char *path, GError **error); /* the temporary folder's path */
 gboolean peft_atomic_dir_commit (const char *temporary, const char *path, GError **error);
 void peft_atomic_dir_clean (const char *folder);
+/* Follows no links; a path that is not there is no error. */
 gboolean peft_remove_tree (const char *path, GError **error);
 
 /* Where the tests let a kill or a full disk strike: calls raise(SIGKILL) when the environment
