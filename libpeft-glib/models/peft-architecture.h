@@ -54,7 +54,7 @@ typedef struct
   gboolean fused_qkv, fused_gate_up, conv1d;
   gboolean tied;
   double embedding_scale, attention_scale /* 0: 1/√head_dim */, soft_cap, logit_scale, residual_scale;
-  gint64 window;             /* 0: none */
+  gint64 window;              /* 0: none */
   gboolean *layer_has_window; /* [n_layers]; NULL: all layers when window > 0 */
 } PeftDimensions;
 
@@ -87,7 +87,8 @@ struct _PeftArchitecture
   const char *const *model_types;  /* model_type values of config.json, NULL-terminated */
   const char *const *gguf_names;   /* general.architecture values, NULL-terminated */
   gboolean (*read_config) (const PeftJson *config, PeftDimensions *out, GError **error);
-  gboolean (*read_gguf) (PeftGguf *gguf, PeftDimensions *out, GError **error);
+  /* Fills an object with the config.json keys that the metadata stands for. */
+  gboolean (*gguf_config) (PeftGguf *gguf, PeftJson *config, GError **error);
   /* Creates the slots and loads their weights through peft_core_load_*. */
   gboolean (*load) (PeftCore *core, GError **error);
   /* → the hidden states after the last norm, [batch · length, hidden]. */

@@ -22,16 +22,18 @@ struct _PeftCore
   PeftSlot *embedding, *head;
   gpointer family;         /* the architecture's own */
   GDestroyNotify family_free;
-  PeftTensor *cos_sin;     /* rope table for max_positions (or what was asked so far) */
+  PeftTensor *cos_sin;     /* rope table for the positions asked for so far */
   gint64 cos_sin_positions;
+  float *rope_factors;     /* [half] divisors of the frequencies, of GGUF files that have them */
+  gint64 n_rope_factors;
 };
 
 typedef enum
 {
   PEFT_LOAD_AUTO,     /* as stored; bf16 products where the backend has hardware and weights are 16 bit or smaller */
   PEFT_LOAD_FLOAT32,  /* exact mode */
-  PEFT_LOAD_BFLOAT16, /* fast mode; refused where the backend has no bf16 */
-  PEFT_LOAD_FLOAT16   /* 16-bit weights as stored, products in bf16 where there is hardware, else float32 */
+  PEFT_LOAD_BFLOAT16, /* fast mode: products in bf16 where the backend has hardware, else float32 */
+  PEFT_LOAD_FLOAT16   /* the same: there is no fp16 product on any backend yet */
 } PeftLoadDType;
 
 PeftCore *peft_core_load (const char *path, PeftBackend *backend, PeftLoadDType dtype,
@@ -45,7 +47,7 @@ guint64 peft_core_get_n_parameters (PeftCore *self); /* tied weights counted onc
 guint64 peft_core_get_weight_bytes (PeftCore *self);
 
 /* For architectures: one slot with the tensors "PATH.weight" and "PATH.bias". Shapes are checked, the tensor's name and
- * both shapes are in the message. gguf_name NULL: derived by the architecture's name table. */
+ * both shapes are in the message. gguf_name is the tensor's name in GGUF files without ".weight". */
 PeftSlot *peft_core_load_linear (PeftCore *self, const char *path, const char *gguf_name, int layer,
                                  gint64 out_features, gint64 in_features, gboolean bias,
                                  guint unpermute_heads, GError **error);
@@ -62,5 +64,5 @@ gboolean peft_core_prepare_rope (PeftCore *self, gint64 positions, GError **erro
 
 /* hidden [rows, width] → logits [rows, vocab]; a PeftTapeFunc with the core as data. */
 PeftVar *peft_core_head (PeftTape *tape, PeftVar *const *inputs, gpointer core);
-/* Positions that see a label: row t of a sequence predicts label t + 1 of the same segment. */
+/* The architecture's forward pass; prepares what it needs. */
 PeftVar *peft_core_forward (PeftCore *self, PeftTape *tape, const PeftForward *forward);

@@ -3,7 +3,7 @@
 
 #include "nn/peft-nodes.h"
 
-/* ---- Addition of a residual, computed by the norm's kernel in the same pass ------------------ */
+/* ---- Addition of a residual ---------------------------------------------------------------- */
 
 static void
 residual_backward (PeftTape *tape, PeftNode *node)
@@ -13,6 +13,30 @@ residual_backward (PeftTape *tape, PeftNode *node)
 }
 
 static const PeftNodeClass residual_class = { .name = "residual", .backward = residual_backward };
+
+PeftVar *
+peft_nn_residual (PeftTape *tape, PeftVar *x, PeftVar *delta)
+{
+  gboolean in_place = peft_var_is_exclusive (delta);
+  PeftTensor *sum = in_place ? peft_tensor_ref (delta->value)
+                             : peft_tape_alloc_like (tape, &x->value->view);
+  PeftVar *terms[] = { x, delta };
+  PeftNode *node;
+
+  if (in_place)
+    {
+      PeftCopyParams add = { .x = x->value->view, .y = sum->view, .alpha = 1, .accumulate = TRUE };
+      peft_tape_run (tape, PEFT_KERNEL_COPY, &add);
+    }
+  else
+    {
+      PeftBinaryParams add = {
+        .a = x->value->view, .b = delta->value->view, .c = sum->view, .op = PEFT_BINARY_ADD,
+      };
+      peft_tape_run (tape, PEFT_KERNEL_BINARY, &add);
+    }
+  return peft_tape_emit (tape, &residual_class, sum, terms, 2, NULL, 0, &node);
+}
 
 /* ---- RMSNorm ------------------------------------------------------------------------------- */
 

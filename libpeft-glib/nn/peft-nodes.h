@@ -20,6 +20,8 @@ PeftVar *peft_nn_embedding (PeftTape *tape, PeftTensor *ids, PeftVar *table, dou
 /* With residual: *sum = x + residual (new reference) and the norm of it. */
 PeftVar *peft_nn_rms_norm (PeftTape *tape, PeftVar *x, PeftVar *residual, PeftVar *weight,
                            double eps, double weight_offset, PeftVar **sum);
+/* x + delta, where delta is consumed as y above. */
+PeftVar *peft_nn_residual (PeftTape *tape, PeftVar *x, PeftVar *delta);
 /* x [batch, length, heads, dim] (any view) is consumed as y above; cos_sin [positions, 2, half]; positions I32 [batch, length]. */
 PeftVar *peft_nn_rope (PeftTape *tape, PeftVar *x, PeftTensor *cos_sin, PeftTensor *positions,
                        gboolean interleaved);
