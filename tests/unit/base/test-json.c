@@ -207,6 +207,8 @@ test_depth (void)
   g_autofree char *written = peft_json_to_string (a, PEFT_JSON_WRITE_COMPACT);
 
   g_assert_cmpstr (written, ==, deepest);
+  g_assert_nonnull (peft_json_get_member (b, "a"));
+  g_assert_cmpuint (peft_json_get_length (c), ==, 1001);
   for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
     {
       g_autoptr (GError) error = NULL;
