@@ -68,7 +68,10 @@ peft_nn_head_loss (PeftTape *tape, PeftVar *x, PeftTensor *labels, PeftTapeFunc 
       g_autoptr (PeftVar) logits = NULL;
 
       if (dx != NULL)
-        input->grad->value = rows_of (dx, start, n);
+        {
+          input->grad->value = rows_of (dx, start, n);
+          input->grad->fixed = TRUE;
+        }
       logits = head (inner, &input, head_data);
       params.logits = logits->value->view;
       params.labels = label_rows->view;

@@ -165,6 +165,7 @@ peft_tape_param (PeftTape *self, PeftParam *param)
         {
           grad = grad_new (&param->value->view, self->backend->real);
           grad->keep = TRUE;
+          grad->fixed = TRUE;
           grad->value = peft_tensor_ref (param->grad);
         }
       var = var_new (peft_tensor_ref (param->value), grad);
@@ -362,7 +363,7 @@ grad_make_exclusive (PeftTape *tape, PeftGrad *grad)
 {
   PeftTensor *own;
 
-  if (grad->keep || tensor_is_exclusive (grad->value))
+  if (grad->fixed || tensor_is_exclusive (grad->value))
     return;
   own = peft_tape_alloc (tape, grad->dtype, grad->n_dims, grad->shape);
   copy_values (tape, &grad->value->view, &own->view, FALSE);

@@ -40,6 +40,7 @@ struct _PeftGrad
   gint ref_count;
   PeftTensor *value;  /* NULL until the first contribution */
   gboolean keep;      /* a leaf's gradient: stays after the backward pass */
+  gboolean fixed;     /* `value` is memory given from outside: added to, never replaced */
   PeftDType dtype;
   guint n_dims;
   gint64 shape[PEFT_MAX_DIMS];
