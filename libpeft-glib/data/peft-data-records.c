@@ -84,6 +84,7 @@ sniff_json (const char *text, gsize length, PeftDataFormat by_name)
   const char *newline;
   gsize line_end;
   gsize end;
+  gsize next;
 
   if (start == length)
     return by_name;
@@ -98,8 +99,9 @@ sniff_json (const char *text, gsize length, PeftDataFormat by_name)
         return PEFT_DATA_FORMAT_JSON_LINES;
       return PEFT_DATA_FORMAT_JSON;
     }
-  if (skip_blank (text, length, end) < length)
-    return skip_blank (text, line_end, end) < line_end ? by_name : PEFT_DATA_FORMAT_JSON_LINES;
+  next = skip_blank (text, length, end);
+  if (next < length && memchr ("{[\"", text[next], 3) != NULL)
+    return next < line_end ? by_name : PEFT_DATA_FORMAT_JSON_LINES;
   return text[start] == '[' ? PEFT_DATA_FORMAT_JSON : by_name;
 }
 
