@@ -102,3 +102,62 @@ cpu_normal_cdf (float x)
 {
   return 0.5f * erfcf (-x * 0.70710678118654752f);
 }
+
+/* Activations and their derivatives. */
+static inline float
+cpu_silu (float x)
+{
+  return x * cpu_sigmoidf (x);
+}
+
+static inline float
+cpu_silu_derivative (float x)
+{
+  float s = cpu_sigmoidf (x);
+  return s * (1.0f + x * (1.0f - s));
+}
+
+static inline float
+cpu_gelu (float x)
+{
+  return x * cpu_normal_cdf (x);
+}
+
+static inline float
+cpu_gelu_derivative (float x)
+{
+  return cpu_normal_cdf (x) + x * 0.398942280401432678f * cpu_expf (-0.5f * x * x);
+}
+
+/* The tanh form of Hendrycks & Gimpel (arXiv:1606.08415), x/2·(1 + tanh u), written as x·σ(2u), which
+ * does not cancel for negative x. Returns σ(2u). */
+static inline float
+cpu_gelu_tanh_gate (float x)
+{
+  return cpu_sigmoidf (1.59576912160573071f * (x + 0.044715f * x * x * x));
+}
+
+static inline float
+cpu_gelu_tanh (float x)
+{
+  return x * cpu_gelu_tanh_gate (x);
+}
+
+static inline float
+cpu_gelu_tanh_derivative (float x)
+{
+  float s = cpu_gelu_tanh_gate (x);
+  return s + x * s * (1.0f - s) * 1.59576912160573071f * (1.0f + 3.0f * 0.044715f * x * x);
+}
+
+static inline float
+cpu_relu (float x)
+{
+  return x > 0 ? x : 0;
+}
+
+static inline float
+cpu_relu_derivative (float x)
+{
+  return x > 0 ? 1.0f : 0.0f;
+}

@@ -56,9 +56,6 @@ store (const Walk *walk, guint view, gint64 row, gint64 first, gint64 n, float *
     }                                                                                              \
   break;
 
-#define GELU_TANH_ARGUMENT(v) (0.797884560802865356f * ((v) + 0.044715f * (v) * (v) * (v)))
-#define NORMAL_DENSITY(v) (0.398942280401432678f * cpu_expf (-0.5f * (v) * (v)))
-
 static void
 unary_values (PeftUnary op, const float *restrict x, float *restrict y, gint64 n)
 {
@@ -89,13 +86,13 @@ unary_values (PeftUnary op, const float *restrict x, float *restrict y, gint64 n
     case PEFT_UNARY_SIGMOID:
       MAP (cpu_sigmoidf (v))
     case PEFT_UNARY_SILU:
-      MAP (v * cpu_sigmoidf (v))
+      MAP (cpu_silu (v))
     case PEFT_UNARY_GELU:
-      MAP (v * cpu_normal_cdf (v))
+      MAP (cpu_gelu (v))
     case PEFT_UNARY_GELU_TANH:
-      MAP (0.5f * v * (1.0f + cpu_tanhf (GELU_TANH_ARGUMENT (v))))
+      MAP (cpu_gelu_tanh (v))
     case PEFT_UNARY_RELU:
-      MAP (v > 0 ? v : 0)
+      MAP (cpu_relu (v))
     case PEFT_UNARY_SIGN:
       MAP (v > 0 ? 1.0f : v < 0 ? -1.0f : 0.0f)
     case PEFT_N_UNARY:
@@ -180,16 +177,13 @@ unary_backward_values (PeftUnary op, const float *restrict x, const float *restr
     case PEFT_UNARY_SIGMOID:
       MAP_BACKWARD_WITH (s, cpu_sigmoidf (v), d * s * (1.0f - s))
     case PEFT_UNARY_SILU:
-      MAP_BACKWARD_WITH (s, cpu_sigmoidf (v), d * s * (1.0f + v * (1.0f - s)))
+      MAP_BACKWARD (d * cpu_silu_derivative (v))
     case PEFT_UNARY_GELU:
-      MAP_BACKWARD (d * (cpu_normal_cdf (v) + v * NORMAL_DENSITY (v)))
+      MAP_BACKWARD (d * cpu_gelu_derivative (v))
     case PEFT_UNARY_GELU_TANH:
-      MAP_BACKWARD_WITH (t, cpu_tanhf (GELU_TANH_ARGUMENT (v)),
-                         d * (0.5f * (1.0f + t)
-                              + 0.5f * v * (1.0f - t * t) * 0.797884560802865356f
-                                    * (1.0f + 3.0f * 0.044715f * v * v)))
+      MAP_BACKWARD (d * cpu_gelu_tanh_derivative (v))
     case PEFT_UNARY_RELU:
-      MAP_BACKWARD (v > 0 ? d : 0.0f)
+      MAP_BACKWARD (d * cpu_relu_derivative (v))
     case PEFT_UNARY_SIGN:
       memset (dx, 0, (gsize) n * sizeof (float));
       break;

@@ -4,55 +4,10 @@
 
 /* h = act (gate) ⊙ up, and its backward pass. */
 
-static inline float
-silu (float x)
-{
-  return x * cpu_sigmoidf (x);
-}
-
-static inline float
-gelu (float x)
-{
-  return x * cpu_normal_cdf (x);
-}
-
-static inline float
-gelu_derivative (float x)
-{
-  return cpu_normal_cdf (x) + x * 0.398942280401432678f * cpu_expf (-0.5f * x * x);
-}
-
-/* √(2/π)·(x + 0.044715 x³); Hendrycks & Gimpel, arXiv:1606.08415. */
-static inline float
-gelu_tanh (float x)
-{
-  return 0.5f * x * (1.0f + cpu_tanhf (0.797884560802865356f * (x + 0.044715f * x * x * x)));
-}
-
-static inline float
-gelu_tanh_derivative (float x)
-{
-  float t = cpu_tanhf (0.797884560802865356f * (x + 0.044715f * x * x * x));
-  float du = 0.797884560802865356f * (1.0f + 3.0f * 0.044715f * x * x);
-  return 0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * du;
-}
-
-static inline float
-relu (float x)
-{
-  return x > 0 ? x : 0;
-}
-
-static inline float
-relu_derivative (float x)
-{
-  return x > 0 ? 1.0f : 0.0f;
-}
-
 #define FORWARD(act)                                                                               \
   CPU_SIMD                                                                                         \
   for (gint64 i = 0; i < n; i++)                                                                   \
-    h[i] = act (gate[i]) * up[i];                                                                  \
+    h[i] = cpu_##act (gate[i]) * up[i];                                                                  \
   break;
 
 static void
@@ -106,8 +61,8 @@ CPU_FN (cpu_gated) (PeftCpuBackend *self, gconstpointer params)
   for (gint64 i = 0; i < n; i++)                                                                   \
     {                                                                                              \
       float g = gate[i], d = dh[i];                                                                \
-      dgate[i] = d * up[i] * act##_derivative (g);                                                 \
-      dup[i] = d * act (g);                                                                        \
+      dgate[i] = d * up[i] * cpu_##act##_derivative (g);                                                 \
+      dup[i] = d * cpu_##act (g);                                                                        \
     }                                                                                              \
   break;
 
