@@ -4,6 +4,7 @@
 #include "formats/peft-gguf-private.h"
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/peft-checked.h"
@@ -82,8 +83,8 @@ peft_gguf_reader_take (PeftGgufReader *self, guint64 n, GError **error)
   if (n > peft_gguf_reader_left (self))
     {
       peft_gguf_reader_error (self, PEFT_ERROR_INVALID_FILE, error,
-                              _ ("expected %" G_GUINT64_FORMAT " bytes, but the file ends after %"
-                                 G_GSIZE_FORMAT ": it is truncated"),
+                              _ ("expected %" PRIu64
+                                 " bytes, but the file ends after %zu: it is truncated"),
                               n, peft_gguf_reader_left (self));
       return NULL;
     }
@@ -125,8 +126,8 @@ peft_gguf_reader_string (PeftGgufReader *self, guint64 limit, PeftGgufString *ou
     return FALSE;
   if (length > limit)
     return peft_gguf_reader_error (self, PEFT_ERROR_LIMIT, error,
-                                   _ ("a string of %" G_GUINT64_FORMAT
-                                      " bytes, more than the limit of %" G_GUINT64_FORMAT),
+                                   _ ("a string of %" PRIu64
+                                      " bytes, more than the limit of %" PRIu64),
                                    length, limit);
   at = peft_gguf_reader_take (self, length, error);
   if (at == NULL)
@@ -207,8 +208,8 @@ check_count (PeftGgufReader *reader, guint64 n, guint item_bytes, GError **error
 {
   if (n > peft_gguf_reader_left (reader) / item_bytes)
     return peft_gguf_reader_error (reader, PEFT_ERROR_INVALID_FILE, error,
-                                   _ ("%" G_GUINT64_FORMAT " items do not fit into the %"
-                                      G_GSIZE_FORMAT " bytes that are left of the file"),
+                                   _ ("%" PRIu64
+                                      " items do not fit into the %zu bytes that are left"),
                                    n, peft_gguf_reader_left (reader));
   return TRUE;
 }
@@ -369,7 +370,7 @@ peft_gguf_read_metadata (PeftGguf *self, PeftGgufReader *reader, guint64 n_keys,
     return FALSE;
   if (n_keys > PEFT_GGUF_MAX_COUNT)
     return peft_gguf_reader_error (reader, PEFT_ERROR_LIMIT, error,
-                                   _ ("%" G_GUINT64_FORMAT " keys, more than the limit of %u"),
+                                   _ ("%" PRIu64 " keys, more than the limit of %u"),
                                    n_keys, PEFT_GGUF_MAX_COUNT);
   for (guint64 i = 0; i < n_keys; i++)
     {
@@ -377,7 +378,7 @@ peft_gguf_read_metadata (PeftGguf *self, PeftGgufReader *reader, guint64 n_keys,
       PeftGgufString key;
       PeftGgufType type;
 
-      peft_gguf_reader_set_where (reader, g_strdup_printf (_ ("key %" G_GUINT64_FORMAT), i));
+      peft_gguf_reader_set_where (reader, g_strdup_printf (_ ("key %" PRIu64), i));
       if (!peft_gguf_reader_name (reader, PEFT_GGUF_MAX_KEY_BYTES, &key, error))
         return FALSE;
       peft_gguf_reader_set_where (

@@ -4,6 +4,7 @@
 #include "formats/peft-gguf-private.h"
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/peft-checked.h"
@@ -95,7 +96,7 @@ check_not_split (const PeftGguf *self, GError **error)
   if (n <= 1)
     return TRUE;
   g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
-               _ ("%s: this is one of %" G_GUINT64_FORMAT
+               _ ("%s: this is one of %" PRIu64
                   " parts of a split GGUF file, which are not supported; merge them first"),
                peft_gguf_get_name (self), n);
   return FALSE;
@@ -114,7 +115,7 @@ get_alignment (const PeftGguf *self, guint64 *out, GError **error)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
                    _ ("%s: key '%s': expected a power of two from %u to %u, found %"
-                      G_GUINT64_FORMAT),
+                      PRIu64),
                    peft_gguf_get_name (self), "general.alignment", MIN_ALIGNMENT,
                    PEFT_GGUF_MAX_ALIGNMENT, alignment);
       return FALSE;
@@ -194,8 +195,8 @@ read_info (PeftGguf *self, PeftGgufReader *reader, guint64 alignment, Placed *ou
     return FALSE;
   if (out->offset % alignment != 0)
     return peft_gguf_reader_error (reader, PEFT_ERROR_INVALID_FILE, error,
-                                   _ ("offset %" G_GUINT64_FORMAT
-                                      " is not a multiple of the alignment %" G_GUINT64_FORMAT),
+                                   _ ("offset %" PRIu64
+                                      " is not a multiple of the alignment %" PRIu64),
                                    out->offset, alignment);
   return TRUE;
 }
@@ -244,8 +245,8 @@ place_tensors (GArray *tensors, const guint8 *data, guint64 data_bytes, GError *
 
       if (tensor->offset < at)
         return layout_error (tensor, error,
-                             _ ("data begins at %" G_GUINT64_FORMAT
-                                " and overlaps tensor '%s', which ends at %" G_GUINT64_FORMAT),
+                             _ ("data begins at %" PRIu64
+                                " and overlaps tensor '%s', which ends at %" PRIu64),
                              tensor->offset, g_array_index (tensors, Placed, i - 1).entry.name,
                              at);
       if (entry->dtype == PEFT_N_DTYPES)
@@ -253,13 +254,13 @@ place_tensors (GArray *tensors, const guint8 *data, guint64 data_bytes, GError *
           entry->n_bytes = next - tensor->offset;
           if (entry->n_bytes == 0 && peft_tensor_entry_get_n_values (entry) > 0)
             return layout_error (tensor, error,
-                                 _ ("there is no room for its data at %" G_GUINT64_FORMAT),
+                                 _ ("there is no room for its data at %" PRIu64),
                                  tensor->offset);
         }
       if (!peft_checked_range (tensor->offset, entry->n_bytes, data_bytes))
         return layout_error (tensor, error,
-                             _ ("%" G_GUINT64_FORMAT " bytes at %" G_GUINT64_FORMAT
-                                ", but the file has only %" G_GUINT64_FORMAT
+                             _ ("%" PRIu64 " bytes at %" PRIu64
+                                ", but the file has only %" PRIu64
                                 " bytes of data: it is truncated"),
                              entry->n_bytes, tensor->offset, data_bytes);
       entry->data = data + tensor->offset;
@@ -278,18 +279,18 @@ read_tensors (PeftGguf *self, PeftGgufReader *reader, guint64 n_tensors, guint64
   peft_gguf_reader_set_where (reader, g_strdup (_ ("table of tensors")));
   if (n_tensors > peft_gguf_reader_left (reader) / MIN_INFO_BYTES)
     return peft_gguf_reader_error (reader, PEFT_ERROR_INVALID_FILE, error,
-                                   _ ("%" G_GUINT64_FORMAT " tensors do not fit into the %"
-                                      G_GSIZE_FORMAT " bytes that are left of the file"),
+                                   _ ("%" PRIu64
+                                      " tensors do not fit into the %zu bytes that are left"),
                                    n_tensors, peft_gguf_reader_left (reader));
   if (n_tensors > PEFT_GGUF_MAX_COUNT)
     return peft_gguf_reader_error (reader, PEFT_ERROR_LIMIT, error,
-                                   _ ("%" G_GUINT64_FORMAT " tensors, more than the limit of %u"),
+                                   _ ("%" PRIu64 " tensors, more than the limit of %u"),
                                    n_tensors, PEFT_GGUF_MAX_COUNT);
   for (guint64 i = 0; i < n_tensors; i++)
     {
       Placed tensor = { 0 };
 
-      peft_gguf_reader_set_where (reader, g_strdup_printf (_ ("tensor %" G_GUINT64_FORMAT), i));
+      peft_gguf_reader_set_where (reader, g_strdup_printf (_ ("tensor %" PRIu64), i));
       if (!read_info (self, reader, alignment, &tensor, error))
         return FALSE;
       g_array_append_val (tensors, tensor);

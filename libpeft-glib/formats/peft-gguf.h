@@ -7,10 +7,11 @@
  * metadata and the table of tensors, not their data. Tensors of types that this version cannot read
  * are listed with dtype PEFT_N_DTYPES. */
 
-#define PEFT_GGUF_MAX_COUNT (1u << 20)            /* keys, and tensors */
-#define PEFT_GGUF_MAX_DEPTH 8u                    /* arrays within arrays */
-#define PEFT_GGUF_MAX_KEY_BYTES 65535u            /* the specification's */
-#define PEFT_GGUF_MAX_NAME_BYTES 127u             /* the specification has 64; files in use have more */
+#define PEFT_GGUF_MAX_COUNT (1u << 20) /* keys, and tensors */
+#define PEFT_GGUF_MAX_DEPTH 8u         /* arrays within arrays */
+#define PEFT_GGUF_MAX_KEY_BYTES 65535u /* the specification's */
+/* The specification has 64, but files in use have more. */
+#define PEFT_GGUF_MAX_NAME_BYTES 127u
 #define PEFT_GGUF_MAX_STRING_BYTES (64u << 20)
 #define PEFT_GGUF_MAX_DIMS 4u
 #define PEFT_GGUF_MAX_ALIGNMENT (1u << 20)

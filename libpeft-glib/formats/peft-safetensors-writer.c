@@ -4,6 +4,7 @@
 #include "formats/peft-safetensors-writer.h"
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/peft-atomic-file.h"
@@ -182,7 +183,7 @@ build_header (PeftSafetensorsWriter *self, const char *path, GError **error)
   if (length > PEFT_SAFETENSORS_MAX_HEADER_BYTES)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _ ("%s: the header would have %" G_GUINT64_FORMAT
+                   _ ("%s: the header would have %" PRIu64
                       " bytes, more than the limit of %u"),
                    path, length, PEFT_SAFETENSORS_MAX_HEADER_BYTES);
       return NULL;
@@ -275,8 +276,8 @@ peft_safetensors_writer_write (PeftSafetensorsWriter *self, const char *name, gc
   if (n_bytes > entry->n_bytes - self->written)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                   _ ("%s: tensor '%s' has %" G_GUINT64_FORMAT
-                      " bytes to come, found %" G_GSIZE_FORMAT),
+                   _ ("%s: tensor '%s' has %" PRIu64
+                      " bytes to come, found %zu"),
                    self->path, name, entry->n_bytes - self->written, n_bytes);
       return FALSE;
     }
@@ -297,7 +298,7 @@ peft_safetensors_writer_commit (PeftSafetensorsWriter *self, GError **error)
   if (entry != NULL)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                   _ ("%s: tensor '%s' lacks %" G_GUINT64_FORMAT " bytes"), self->path,
+                   _ ("%s: tensor '%s' lacks %" PRIu64 " bytes"), self->path,
                    entry->name, entry->n_bytes - self->written);
       return FALSE;
     }

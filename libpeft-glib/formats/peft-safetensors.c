@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "formats/peft-safetensors.h"
+#include "formats/peft-safetensors-private.h"
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/peft-checked.h"
@@ -14,21 +15,14 @@
 #define LENGTH_BYTES 8u
 #define METADATA_KEY "__metadata__"
 
-struct _PeftSafetensors
-{
-  gatomicrefcount ref_count;
-  PeftTensorSource *source;
-  GPtrArray *metadata; /* of PeftJson objects, one for each file that has one */
-};
-
 typedef struct
 {
   PeftTensorEntry entry;
   guint64 begin, end; /* within the data section */
 } Placed;
 
-static PeftSafetensors *
-safetensors_new (const char *name)
+PeftSafetensors *
+peft_safetensors_new (const char *name)
 {
   PeftSafetensors *self = g_new0 (PeftSafetensors, 1);
 
@@ -98,13 +92,12 @@ parse_shape (const PeftJson *json, const char *file, PeftTensorEntry *entry, GEr
   n = peft_json_get_length (json);
   if (n > PEFT_TENSOR_MAX_DIMS)
     return tensor_error (file, entry->name, PEFT_ERROR_LIMIT, error,
-                         _ ("expected at most %u dimensions, found %" G_GSIZE_FORMAT),
+                         _ ("expected at most %u dimensions, found %zu"),
                          PEFT_TENSOR_MAX_DIMS, n);
   for (gsize i = 0; i < n; i++)
     if (!json_to_size (peft_json_get_element (json, i), &entry->shape[i]))
       return tensor_error (file, entry->name, PEFT_ERROR_INVALID_FILE, error,
-                           _ ("dimension %" G_GSIZE_FORMAT
-                              " of 'shape' is not an integer from 0 to 2^63-1"),
+                           _ ("dimension %zu of 'shape' is not an integer from 0 to 2^63-1"),
                            i);
   entry->n_dims = (guint) n;
   return TRUE;
@@ -152,16 +145,16 @@ parse_tensor (const PeftJson *json, const char *file, Placed *out, GError **erro
                          _ ("expected 'data_offsets' to be two integers from 0 to 2^63-1"));
   if (out->end < out->begin)
     return tensor_error (file, entry->name, PEFT_ERROR_INVALID_FILE, error,
-                         _ ("data_offsets end at %" G_GUINT64_FORMAT
-                            " before they begin at %" G_GUINT64_FORMAT),
+                         _ ("data_offsets end at %" PRIu64
+                            " before they begin at %" PRIu64),
                          out->end, out->begin);
   if (out->end - out->begin != n_bytes)
     {
       g_autofree char *shape = peft_tensor_shape_to_string (entry->shape, entry->n_dims);
 
       return tensor_error (file, entry->name, PEFT_ERROR_INVALID_FILE, error,
-                           _ ("%s of shape %s takes %" G_GUINT64_FORMAT
-                              " bytes, but data_offsets give it %" G_GUINT64_FORMAT),
+                           _ ("%s of shape %s takes %" PRIu64
+                              " bytes, but data_offsets give it %" PRIu64),
                            entry->type_name, shape, n_bytes, out->end - out->begin);
     }
   entry->n_bytes = n_bytes;
@@ -190,19 +183,19 @@ check_layout (GArray *tensors, const char *file, guint64 data_bytes, GError **er
 
       if (tensor->begin < at)
         return tensor_error (file, tensor->entry.name, PEFT_ERROR_INVALID_FILE, error,
-                             _ ("data begins at %" G_GUINT64_FORMAT
-                                " and overlaps tensor '%s', which ends at %" G_GUINT64_FORMAT),
+                             _ ("data begins at %" PRIu64
+                                " and overlaps tensor '%s', which ends at %" PRIu64),
                              tensor->begin,
                              g_array_index (tensors, Placed, i - 1).entry.name, at);
       if (tensor->begin > at)
         return tensor_error (file, tensor->entry.name, PEFT_ERROR_INVALID_FILE, error,
-                             _ ("data begins at %" G_GUINT64_FORMAT
-                                ", which leaves a hole after %" G_GUINT64_FORMAT),
+                             _ ("data begins at %" PRIu64
+                                ", which leaves a hole after %" PRIu64),
                              tensor->begin, at);
       if (tensor->end > data_bytes)
         return tensor_error (file, tensor->entry.name, PEFT_ERROR_INVALID_FILE, error,
-                             _ ("data ends at %" G_GUINT64_FORMAT
-                                ", but the file has only %" G_GUINT64_FORMAT
+                             _ ("data ends at %" PRIu64
+                                ", but the file has only %" PRIu64
                                 " bytes of data: it is truncated"),
                              tensor->end, data_bytes);
       at = tensor->end;
@@ -210,8 +203,8 @@ check_layout (GArray *tensors, const char *file, guint64 data_bytes, GError **er
   if (at != data_bytes)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                   _ ("%s: the tensors take %" G_GUINT64_FORMAT
-                      " bytes of data, but the file has %" G_GUINT64_FORMAT),
+                   _ ("%s: the tensors take %" PRIu64
+                      " bytes of data, but the file has %" PRIu64),
                    file, at, data_bytes);
       return FALSE;
     }
@@ -250,8 +243,8 @@ read_header (const guint8 *data, gsize size, const char *file, gsize *data_offse
   if (size < LENGTH_BYTES)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                   _ ("%s: expected 8 bytes of header length, found a file of %" G_GSIZE_FORMAT
-                      " bytes: it is truncated"),
+                   _ ("%s: expected 8 bytes of header length, found a file of %zu bytes:"
+                      " it is truncated"),
                    file, size);
       return NULL;
     }
@@ -260,7 +253,7 @@ read_header (const guint8 *data, gsize size, const char *file, gsize *data_offse
   if (length > PEFT_SAFETENSORS_MAX_HEADER_BYTES)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _ ("%s: the header has %" G_GUINT64_FORMAT
+                   _ ("%s: the header has %" PRIu64
                       " bytes, more than the limit of %u; is this a safetensors file?"),
                    file, length, PEFT_SAFETENSORS_MAX_HEADER_BYTES);
       return NULL;
@@ -268,8 +261,8 @@ read_header (const guint8 *data, gsize size, const char *file, gsize *data_offse
   if (!peft_checked_range (LENGTH_BYTES, length, size))
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                   _ ("%s: the header has %" G_GUINT64_FORMAT
-                      " bytes, but the file only %" G_GSIZE_FORMAT ": it is truncated"),
+                   _ ("%s: the header has %" PRIu64
+                      " bytes, but the file only %zu: it is truncated"),
                    file, length, size);
       return NULL;
     }
@@ -290,8 +283,8 @@ read_header (const guint8 *data, gsize size, const char *file, gsize *data_offse
   return g_steal_pointer (&header);
 }
 
-static gboolean
-add_file (PeftSafetensors *self, GBytes *bytes, const char *path, GError **error)
+gboolean
+peft_safetensors_add_file (PeftSafetensors *self, GBytes *bytes, const char *path, GError **error)
 {
   g_autoptr (PeftJson) header = NULL;
   g_autoptr (GArray) tensors = g_array_new (FALSE, FALSE, sizeof (Placed));
@@ -343,124 +336,10 @@ add_file (PeftSafetensors *self, GBytes *bytes, const char *path, GError **error
 PeftSafetensors *
 peft_safetensors_open_bytes (GBytes *bytes, const char *name, GError **error)
 {
-  g_autoptr (PeftSafetensors) self = safetensors_new (name);
+  g_autoptr (PeftSafetensors) self = peft_safetensors_new (name);
 
-  if (!add_file (self, bytes, name, error) || !peft_tensor_source_seal (self->source, error))
-    return NULL;
-  return g_steal_pointer (&self);
-}
-
-/* A shard is a plain name in the index's folder, so that an index cannot reach other files. */
-static gboolean
-shard_name_is_plain (const char *name)
-{
-  return name[0] != '\0' && strchr (name, '/') == NULL && strcmp (name, ".") != 0
-         && strcmp (name, "..") != 0;
-}
-
-static int
-compare_strings (gconstpointer a, gconstpointer b)
-{
-  return strcmp (*(const char *const *) a, *(const char *const *) b);
-}
-
-/* The distinct files of the weight map, sorted. */
-static GPtrArray *
-list_shards (const PeftJson *map, const char *index, GError **error)
-{
-  g_autoptr (GPtrArray) shards = g_ptr_array_new ();
-  guint n = 0;
-
-  for (gsize i = 0; i < peft_json_get_length (map); i++)
-    {
-      const PeftJson *value = peft_json_get_value (map, i);
-
-      if (peft_json_get_kind (value) != PEFT_JSON_STRING
-          || !shard_name_is_plain (peft_json_get_string (value)))
-        {
-          g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                       _ ("%s: weight_map: '%s': expected the name of a file in the same folder"),
-                       index, peft_json_get_name (map, i));
-          return NULL;
-        }
-      g_ptr_array_add (shards, (gpointer) peft_json_get_string (value));
-    }
-  g_ptr_array_sort (shards, compare_strings);
-  for (guint i = 0; i < shards->len; i++)
-    if (n == 0 || strcmp (shards->pdata[i], shards->pdata[n - 1]) != 0)
-      shards->pdata[n++] = shards->pdata[i];
-  g_ptr_array_set_size (shards, (gint) n);
-  if (n > PEFT_SAFETENSORS_MAX_SHARDS)
-    {
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _ ("%s: weight_map names %u files, more than the limit of %u"), index, n,
-                   PEFT_SAFETENSORS_MAX_SHARDS);
-      return NULL;
-    }
-  return g_steal_pointer (&shards);
-}
-
-/* Every tensor of the weight map must be in the shard it names. Tensors that the map leaves out
- * are kept, as transformers does. */
-static gboolean
-check_weight_map (PeftSafetensors *self, const PeftJson *map, const char *folder,
-                  const char *index, GError **error)
-{
-  for (gsize i = 0; i < peft_json_get_length (map); i++)
-    {
-      const char *name = peft_json_get_name (map, i);
-      const char *shard = peft_json_get_string (peft_json_get_value (map, i));
-      g_autofree char *path = g_build_filename (folder, shard, NULL);
-      const PeftTensorEntry *entry = peft_tensor_source_lookup (self->source, name);
-
-      if (entry == NULL || strcmp (entry->file, path) != 0)
-        {
-          g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                       _ ("%s: tensor '%s' should be in the shard %s, but is not there"), index,
-                       name, shard);
-          return FALSE;
-        }
-    }
-  return TRUE;
-}
-
-static PeftSafetensors *
-open_index (const char *path, GError **error)
-{
-  g_autoptr (PeftSafetensors) self = safetensors_new (path);
-  g_autoptr (PeftJson) json = peft_json_load (path, PEFT_JSON_PARSE_UNIQUE_KEYS, error);
-  g_autoptr (GPtrArray) shards = NULL;
-  g_autofree char *folder = g_path_get_dirname (path);
-  const PeftJson *map;
-
-  if (json == NULL)
-    return NULL;
-  map = peft_json_get_member (json, "weight_map");
-  if (map == NULL || peft_json_get_kind (map) != PEFT_JSON_OBJECT)
-    {
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                   _ ("%s: expected an object 'weight_map', found %s"), path,
-                   map == NULL ? _ ("nothing") : peft_json_get_kind_name (map));
-      return NULL;
-    }
-  shards = list_shards (map, path, error);
-  if (shards == NULL)
-    return NULL;
-  for (guint i = 0; i < shards->len; i++)
-    {
-      g_autofree char *shard = g_build_filename (folder, shards->pdata[i], NULL);
-      g_autoptr (GBytes) bytes = peft_mapped_file_open (shard, error);
-
-      if (bytes == NULL)
-        {
-          g_prefix_error (error, _ ("%s: shard of the model: "), path);
-          return NULL;
-        }
-      if (!add_file (self, bytes, shard, error))
-        return NULL;
-    }
-  if (!peft_tensor_source_seal (self->source, error)
-      || !check_weight_map (self, map, folder, path, error))
+  if (!peft_safetensors_add_file (self, bytes, name, error)
+      || !peft_tensor_source_seal (self->source, error))
     return NULL;
   return g_steal_pointer (&self);
 }
@@ -484,14 +363,14 @@ peft_safetensors_open (const char *path, GError **error)
       if (g_file_test (file, G_FILE_TEST_EXISTS))
         return open_file (file, error);
       if (g_file_test (index, G_FILE_TEST_EXISTS))
-        return open_index (index, error);
+        return peft_safetensors_open_index (index, error);
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FOUND,
                    _ ("%s: expected %s or %s in this folder"), path, PEFT_SAFETENSORS_FILE,
                    PEFT_SAFETENSORS_INDEX);
       return NULL;
     }
   if (g_str_has_suffix (path, ".index.json"))
-    return open_index (path, error);
+    return peft_safetensors_open_index (path, error);
   return open_file (path, error);
 }
 

@@ -4,6 +4,7 @@
 #include "formats/peft-tensor-source.h"
 
 #include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/peft-error.h"
@@ -15,7 +16,8 @@ struct _PeftTensorSource
   GStringChunk *strings;
   GPtrArray *mappings; /* of GBytes */
   GArray *entries;     /* of PeftTensorEntry */
-  gsize *by_name;      /* indices into entries; sorted, as a hash table can be made slow by the file */
+  /* Indices into entries. Sorted: a hash table can be made slow by the file. */
+  gsize *by_name;
   gboolean sealed;
 };
 
@@ -191,7 +193,7 @@ peft_tensor_shape_to_string (const guint64 *shape, guint n_dims)
   GString *out = g_string_new ("[");
 
   for (guint i = 0; i < n_dims; i++)
-    g_string_append_printf (out, "%s%" G_GUINT64_FORMAT, i > 0 ? ", " : "", shape[i]);
+    g_string_append_printf (out, "%s%" PRIu64, i > 0 ? ", " : "", shape[i]);
   g_string_append_c (out, ']');
   return g_string_free (out, FALSE);
 }

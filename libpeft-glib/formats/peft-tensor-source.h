@@ -15,8 +15,8 @@ typedef struct
   const char *type_name; /* the file's name for the type, for messages and listings */
   guint n_dims;
   guint64 shape[PEFT_TENSOR_MAX_DIMS]; /* Hugging Face order, outermost first */
-  const guint8 *data;                  /* little-endian; not aligned to the element size in every file */
-  guint64 n_bytes; /* of an unreadable type: up to the next tensor, padding included */
+  const guint8 *data; /* little-endian; some files do not align it to the element size */
+  guint64 n_bytes;    /* of an unreadable type: up to the next tensor, padding included */
   const char *file; /* path, for messages */
 } PeftTensorEntry;
 

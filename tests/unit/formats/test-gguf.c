@@ -7,8 +7,8 @@
 #include "formats/peft-gguf-permute.h"
 #include "test-bytes.h"
 
-/* Builds a file from words: raw:BYTES, u8:N, u32:N, u64:N, f32:X, f64:X, s:STRING (with its length),
- * x:N (a byte), pad (to the next multiple of 32) and fill:N (bytes 1, 2, 3, …). */
+/* Builds a file from words: raw:BYTES, u8:N, u16:N, u32:N, u64:N, f32:X, f64:X, s:STRING (with its
+ * length before it), pad (to the next multiple of 32) and fill:N (bytes 1, 2, 3, …). */
 static GBytes *
 build (const char *words)
 {
@@ -502,7 +502,8 @@ test_limits (void)
   g_byte_array_set_size (many, 24 + 25 * (PEFT_GGUF_MAX_COUNT + 1));
   many_bytes = g_bytes_new_static (many->data, many->len);
   g_assert_null (peft_gguf_open_bytes (many_bytes, "many", &error));
-  assert_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT, "1048577 keys, more than the limit of 1048576");
+  assert_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
+                "1048577 keys, more than the limit of 1048576");
   g_clear_error (&error);
   memmove (many->data + 8, (guint64[]) { GUINT64_TO_LE (PEFT_GGUF_MAX_COUNT + 1), 0 }, 16);
   g_assert_null (peft_gguf_open_bytes (many_bytes, "many", &error));
@@ -520,7 +521,8 @@ test_string_bytes (void)
 
   g_assert_no_error (error);
   g_assert_null (peft_gguf_dup_string (file, "nul", &error));
-  assert_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE, "key 'nul': expected UTF-8 without NUL");
+  assert_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
+                "key 'nul': expected UTF-8 without NUL");
   g_clear_error (&error);
   g_assert_null (peft_gguf_dup_string (file, "latin", &error));
   assert_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE, "key 'latin'");

@@ -23,7 +23,8 @@ static const struct
   { "u16", PEFT_DTYPE_U16, 2, { 2, 1 } },    { "f16", PEFT_DTYPE_F16, 2, { 2, 1 } },
   { "bf16", PEFT_DTYPE_BF16, 2, { 2, 1 } },  { "i32", PEFT_DTYPE_I32, 2, { 2, 1 } },
   { "u32", PEFT_DTYPE_U32, 2, { 2, 1 } },    { "f32", PEFT_DTYPE_F32, 2, { 2, 1 } },
-  { "scalar", PEFT_DTYPE_F32, 0, { 0 } },    { "\xc3\xa9\"\\\n\x7f/<\xe2\x80\xa8", PEFT_DTYPE_F32, 1, { 3 } },
+  { "scalar", PEFT_DTYPE_F32, 0, { 0 } },
+  { "\xc3\xa9\"\\\n\x7f/<\xe2\x80\xa8", PEFT_DTYPE_F32, 1, { 3 } },
   { "empty", PEFT_DTYPE_F32, 2, { 0, 4 } },  { "f64", PEFT_DTYPE_F64, 2, { 2, 1 } },
   { "i64", PEFT_DTYPE_I64, 2, { 2, 1 } },    { "u64", PEFT_DTYPE_U64, 2, { 2, 1 } },
 };
