@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "train/peft-engine.h"
+
+/* What the machine has and what this process used. */
+
+guint64 peft_memory_get_available (void); /* bytes that can be had without swapping; within the control group */
+guint64 peft_memory_get_peak (void);      /* the process's peak resident set */
+
+/* Share of the available memory that a run may plan for; the rest is headroom. */
+#define PEFT_MEMORY_SHARE 0.6
+
+typedef enum
+{
+  PEFT_CHECKPOINTING_AUTO,
+  PEFT_CHECKPOINTING_ON,
+  PEFT_CHECKPOINTING_OFF
+} PeftCheckpointing;
+
+#define PEFT_MEMORY_MAX_AUTO_BATCH 8u
+
+/* Chooses what is left open (0, AUTO) so that a pass over rows of `length` fits: batch_size first, no checkpointing
+ * where that fits, the largest micro-batch that fits. PEFT_ERROR_OUT_OF_MEMORY with both sizes when one row with
+ * checkpointing does not fit into what is available. */
+gboolean peft_memory_choose (PeftEngine *engine, guint32 length, gboolean with_moments,
+                             guint64 available, guint32 *batch_size, guint32 *micro_batch,
+                             PeftCheckpointing *checkpointing, PeftMemoryPlan *plan,
+                             GError **error);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "nn/peft-param.h"
+
+/* Optimisers over the flat memory of a parameter set: one file each, one row in peft-optimizer.c. */
+
+typedef struct
+{
+  double learning_rate;
+  double weight_decay; /* not applied to biases and norm weights */
+  double beta1, beta2, epsilon;
+  double grad_scale;   /* of clipping */
+  guint64 step;        /* from 1 */
+} PeftOptimizerStep;
+
+typedef struct
+{
+  const char *name;         /* "adamw" */
+  const char *display_name; /* translatable */
+  gboolean with_moments;    /* needs m and v */
+  void (*step) (PeftParamSet *params, PeftBackend *backend, const PeftOptimizerStep *step);
+} PeftOptimizer;
+
+/* PEFT_ERROR_INVALID_ARGUMENT with the names there are. */
+const PeftOptimizer *peft_optimizer_require (const char *name, GError **error);
+const PeftOptimizer *const *peft_optimizer_list (void); /* NULL-terminated */
+
+/* torch.nn.utils.clip_grad_norm_: what gradients of that norm are multiplied with. max_norm 0: 1. */
+double peft_optimizer_clip_scale (double norm, double max_norm);

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+
+/* Learning rate over the optimiser steps, as transformers' get_NAME_schedule_with_warmup has it. */
+
+typedef struct
+{
+  const char *name;         /* "cosine" */
+  const char *display_name; /* translatable */
+  /* After warm-up; progress from 0 to 1 between its end and the last step. */
+  double (*factor) (double progress);
+} PeftSchedule;
+
+/* PEFT_ERROR_INVALID_ARGUMENT with the names there are. */
+const PeftSchedule *peft_schedule_require (const char *name, GError **error);
+const PeftSchedule *const *peft_schedule_list (void); /* NULL-terminated */
+
+/* What the learning rate of step `step` (from 0) of `total` is multiplied with. */
+double peft_schedule_get_factor (const PeftSchedule *self, guint64 step, guint64 warmup,
+                                 guint64 total);
+/* Steps that a ratio stands for: rounded up. */
+guint64 peft_schedule_warmup_steps (double ratio, guint64 total);
