@@ -8,19 +8,12 @@
 #include "base/peft-error.h"
 #include "text/peft-text-util.h"
 
-typedef struct
-{
-  char *text; /* the content, normalized where the token says so */
-  gsize length;
-  const PeftAddedToken *token;
-} Pattern;
-
-/* Patterns sorted by bytes: those that begin with the same bytes stand together, and one that is the
+/* Tokens sorted by the bytes of their spelling: those that begin with the same bytes stand together, and one that is the
  * beginning of others stands before them. */
 typedef struct
 {
-  GArray *patterns;  /* Pattern */
-  guint first[257];  /* patterns that begin with byte b are first[b] … first[b + 1] - 1 */
+  GPtrArray *patterns; /* PeftAddedToken */
+  guint first[257];    /* patterns that begin with byte b are first[b] … first[b + 1] - 1 */
 } Matcher;
 
 struct _PeftAddedTokens
@@ -54,13 +47,8 @@ token_free (gpointer data)
   PeftAddedToken *token = data;
 
   g_free (token->content);
+  g_free (token->spelled);
   g_free (token);
-}
-
-static void
-pattern_clear (gpointer data)
-{
-  g_free (((Pattern *) data)->text);
 }
 
 PeftAddedTokens *
@@ -73,10 +61,7 @@ peft_added_tokens_new (void)
   self->by_id = g_hash_table_new (NULL, NULL);
   self->max_id = -1;
   for (int i = 0; i < 2; i++)
-    {
-      self->matchers[i].patterns = g_array_new (FALSE, FALSE, sizeof (Pattern));
-      g_array_set_clear_func (self->matchers[i].patterns, pattern_clear);
-    }
+    self->matchers[i].patterns = g_ptr_array_new ();
   return self;
 }
 
@@ -86,7 +71,7 @@ peft_added_tokens_free (PeftAddedTokens *self)
   if (self == NULL)
     return;
   for (int i = 0; i < 2; i++)
-    g_array_unref (self->matchers[i].patterns);
+    g_ptr_array_unref (self->matchers[i].patterns);
   g_hash_table_unref (self->by_content);
   g_hash_table_unref (self->by_id);
   g_ptr_array_unref (self->tokens);
@@ -112,6 +97,7 @@ peft_added_tokens_add (PeftAddedTokens *self, const PeftTokenModel *model,
   copy->content = g_malloc (token->length + 1);
   memcpy (copy->content, token->content, token->length);
   copy->content[token->length] = 0;
+  copy->spelled = NULL;
   copy->id = peft_vocab_lookup (model->vocab, token->content, token->length);
   if (copy->id < 0)
     copy->id = MAX ((gint32) peft_vocab_get_count (model->vocab), self->max_id + 1);
@@ -125,10 +111,12 @@ peft_added_tokens_add (PeftAddedTokens *self, const PeftTokenModel *model,
 static int
 compare_patterns (gconstpointer a, gconstpointer b)
 {
-  const Pattern *x = a, *y = b;
-  int order = memcmp (x->text, y->text, MIN (x->length, y->length));
+  const PeftAddedToken *x = *(PeftAddedToken *const *) a, *y = *(PeftAddedToken *const *) b;
+  int order = memcmp (x->spelled, y->spelled, MIN (x->spelled_length, y->spelled_length));
 
-  return order != 0 ? order : (x->length > y->length) - (x->length < y->length);
+  if (order != 0)
+    return order;
+  return (x->spelled_length > y->spelled_length) - (x->spelled_length < y->spelled_length);
 }
 
 gboolean
@@ -137,33 +125,30 @@ peft_added_tokens_prepare (PeftAddedTokens *self, const PeftNormalizer *normaliz
 {
   for (guint i = 0; i < self->tokens->len; i++)
     {
-      const PeftAddedToken *token = self->tokens->pdata[i];
+      PeftAddedToken *token = self->tokens->pdata[i];
       PeftAlignedText *text = peft_aligned_text_new (token->content, token->length, 0, FALSE);
-      Pattern pattern = { NULL, 0, token };
 
       if (token->normalized && !peft_normalizer_apply (normalizer, scratch, &text, error))
         {
           peft_aligned_text_free (text);
           return FALSE;
         }
-      pattern.length = text->text->len;
-      pattern.text = g_memdup2 (text->text->str, pattern.length + 1);
+      token->spelled_length = text->text->len;
+      token->spelled = g_memdup2 (text->text->str, token->spelled_length + 1);
       peft_aligned_text_free (text);
-      if (pattern.length > 0)
-        g_array_append_val (self->matchers[token->normalized].patterns, pattern);
-      else
-        g_free (pattern.text);
+      if (token->spelled_length > 0)
+        g_ptr_array_add (self->matchers[token->normalized].patterns, token);
     }
   for (int m = 0; m < 2; m++)
     {
       Matcher *matcher = &self->matchers[m];
       guint k = 0;
 
-      g_array_sort (matcher->patterns, compare_patterns);
+      g_ptr_array_sort (matcher->patterns, compare_patterns);
       for (guint b = 0; b <= 256; b++)
         {
           while (k < matcher->patterns->len &&
-                 (guint8) g_array_index (matcher->patterns, Pattern, k).text[0] < b)
+                 (guint8) ((PeftAddedToken *) matcher->patterns->pdata[k])->spelled[0] < b)
             k++;
           matcher->first[b] = k;
         }
@@ -214,8 +199,8 @@ narrow (const Matcher *matcher, guint *low, guint *high, gsize depth, guint8 b)
       while (from < to)
         {
           guint middle = from + (to - from) / 2;
-          const Pattern *pattern = &g_array_index (matcher->patterns, Pattern, middle);
-          int c = pattern->length <= depth ? -1 : (guint8) pattern->text[depth];
+          const PeftAddedToken *token = matcher->patterns->pdata[middle];
+          int c = token->spelled_length <= depth ? -1 : (guint8) token->spelled[depth];
 
           if (c < b + side)
             from = middle + 1;
@@ -229,20 +214,20 @@ narrow (const Matcher *matcher, guint *low, guint *high, gsize depth, guint8 b)
     }
 }
 
-/* The longest pattern at the start of text. */
-static const Pattern *
+/* The longest token at the start of text. */
+static const PeftAddedToken *
 match_longest (const Matcher *matcher, const char *text, gsize length)
 {
   guint low = matcher->first[(guint8) *text];
   guint high = matcher->first[(guint8) *text + 1];
-  const Pattern *best = NULL;
+  const PeftAddedToken *best = NULL;
 
   for (gsize depth = 1; low < high; depth++)
     {
-      const Pattern *pattern = &g_array_index (matcher->patterns, Pattern, low);
+      const PeftAddedToken *token = matcher->patterns->pdata[low];
 
-      if (pattern->length == depth)
-        best = pattern;
+      if (token->spelled_length == depth)
+        best = token;
       if (depth == length)
         break;
       narrow (matcher, &low, &high, depth, (guint8) text[depth]);
@@ -267,24 +252,24 @@ peft_added_tokens_split (const PeftAddedTokens *self, gboolean normalized, const
 
   for (gsize i = 0; i < length;)
     {
-      const Pattern *pattern = NULL;
+      const PeftAddedToken *token = NULL;
       PeftAddedPart between = { -1, done, i };
       PeftAddedPart found;
 
       if (matcher->first[(guint8) text[i]] < matcher->first[(guint8) text[i] + 1])
-        pattern = match_longest (matcher, text + i, length - i);
-      if (pattern == NULL)
+        token = match_longest (matcher, text + i, length - i);
+      if (token == NULL)
         {
           i++;
           continue;
         }
-      found.id = pattern->token->id;
+      found.id = token->id;
       found.start = i;
-      found.end = i + pattern->length;
+      found.end = i + token->spelled_length;
       i = found.end;
-      if (pattern->token->single_word && !stands_alone (text, length, found.start, found.end))
+      if (token->single_word && !stands_alone (text, length, found.start, found.end))
         continue;
-      if (pattern->token->lstrip)
+      if (token->lstrip)
         while (found.start > done)
           {
             const char *before = g_utf8_prev_char (text + found.start);
@@ -293,7 +278,7 @@ peft_added_tokens_split (const PeftAddedTokens *self, gboolean normalized, const
               break;
             found.start = before - text;
           }
-      if (pattern->token->rstrip)
+      if (token->rstrip)
         while (found.end < length && peft_text_is_space (g_utf8_get_char (text + found.end)))
           found.end += peft_text_char_length (text + found.end);
       between.end = found.start;

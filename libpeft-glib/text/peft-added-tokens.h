@@ -14,6 +14,10 @@ typedef struct
 {
   char *content;
   gsize length;
+  /* What it is in the text that is searched, and decodes to: the content, normalized where
+   * `normalized` says so. Filled in by prepare. */
+  char *spelled;
+  gsize spelled_length;
   gint32 id;
   gboolean special;
   gboolean single_word; /* not within a word */
@@ -28,7 +32,7 @@ PeftAddedTokens *peft_added_tokens_new (void);
 void peft_added_tokens_free (PeftAddedTokens *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PeftAddedTokens, peft_added_tokens_free)
 
-/* Copies the token. Its id becomes the one that the model or an earlier token of the same content
+/* Copies the token's content and flags. Its id becomes the one that the model or an earlier token of the same content
  * has, else the next free one. */
 gboolean peft_added_tokens_add (PeftAddedTokens *self, const PeftTokenModel *model,
                                 const PeftAddedToken *token, GError **error);

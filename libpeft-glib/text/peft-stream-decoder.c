@@ -41,7 +41,7 @@ peft_stream_decoder_push (PeftStreamDecoder *self, gint32 id, GString *out, GErr
   if (added != NULL && added->special && self->skip_special)
     return TRUE;
   if (added != NULL)
-    return peft_decoding_push (self->decoding, added->content, added->length, out, error);
+    return peft_decoding_push (self->decoding, added->spelled, added->spelled_length, out, error);
   text = peft_vocab_get_text (self->tokenizer->model->vocab, id, &length);
   return text == NULL || peft_decoding_push (self->decoding, text, length, out, error);
 }

@@ -301,7 +301,7 @@ peft_tokenizer_core_id_to_token (PeftTokenizerCore *self, gint32 id)
   gsize length;
 
   if (added != NULL)
-    return g_strndup (added->content, added->length);
+    return g_strndup (added->spelled, added->spelled_length);
   text = peft_vocab_get_text (self->model->vocab, id, &length);
   return text != NULL ? g_strndup (text, length) : NULL;
 }

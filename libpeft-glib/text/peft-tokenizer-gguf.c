@@ -13,6 +13,19 @@
 
 #define KEY(name) "tokenizer.ggml." name
 
+/* SentencePiece's spaces, as the tokenizer.json of such models has them. The prefix also comes before
+ * text that starts with a space, and behind a special token. */
+#define SPACES                                                                                   \
+  "{\"type\":\"Replace\",\"pattern\":{\"String\":\" \"},\"content\":\"▁\"}"
+#define SPACES_WITH_PREFIX                                                                       \
+  "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Prepend\",\"prepend\":\"▁\"}," SPACES "]}"
+#define TEXT_PARTS                                                                               \
+  "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"▁\"},"            \
+  "\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"}"
+#define TEXT TEXT_PARTS "]}"
+#define TEXT_WITH_PREFIX                                                                         \
+  TEXT_PARTS ",{\"type\":\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}"
+
 /* Values of tokenizer.ggml.token_type. */
 enum
 {
@@ -171,20 +184,8 @@ load_sentencepiece (PeftTokenizerCore *self, const PeftGguf *gguf, gboolean *add
           return FALSE;
         }
     }
-  return read_parts (
-      self, NULL,
-      prefix ? "{\"type\":\"Metaspace\",\"replacement\":\"▁\",\"prepend_scheme\":\"first\","
-               "\"split\":false}"
-             : "{\"type\":\"Metaspace\",\"replacement\":\"▁\",\"prepend_scheme\":\"never\","
-               "\"split\":false}",
-      prefix ? "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":"
-               "{\"String\":\"▁\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},"
-               "{\"type\":\"Fuse\"},{\"type\":\"Strip\",\"content\":\" \",\"start\":1,"
-               "\"stop\":0}]}"
-             : "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":"
-               "{\"String\":\"▁\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},"
-               "{\"type\":\"Fuse\"}]}",
-      error);
+  return read_parts (self, prefix ? SPACES_WITH_PREFIX : SPACES, NULL,
+                     prefix ? TEXT_WITH_PREFIX : TEXT, error);
 }
 
 static gboolean
