@@ -173,18 +173,46 @@ read_variables (const Form *self, PeftJson **out, GError **error)
   return TRUE;
 }
 
-static void
-set_chat (const Form *self, const PeftJson *messages, const PeftJson *variables, guint32 n_prompt)
+static guint
+get_depth (const PeftJson *json)
 {
-  g_autofree char *text = peft_json_to_string (messages, PEFT_JSON_WRITE_COMPACT);
-  g_autofree char *extra
-      = variables != NULL ? peft_json_to_string (variables, PEFT_JSON_WRITE_COMPACT) : NULL;
+  PeftJsonKind kind = peft_json_get_kind (json);
+  guint deepest = 0;
 
+  if (kind != PEFT_JSON_ARRAY && kind != PEFT_JSON_OBJECT)
+    return 0;
+  for (gsize i = 0; i < peft_json_get_length (json); i++)
+    deepest = MAX (deepest, get_depth (kind == PEFT_JSON_ARRAY ? peft_json_get_element (json, i)
+                                                                : peft_json_get_value (json, i)));
+  return deepest + 1;
+}
+
+/* JSON out of a string may have made the whole deeper than can be read back. */
+static gboolean
+keep_json (const Form *self, guint i, const PeftJson *json, GError **error)
+{
+  g_autofree char *text = NULL;
+
+  if (get_depth (json) > PEFT_JSON_MAX_DEPTH)
+    {
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
+                   _ ("expected tools and calls that are nested at most %u deep"),
+                   PEFT_JSON_MAX_DEPTH);
+      return FALSE;
+    }
+  text = peft_json_to_string (json, PEFT_JSON_WRITE_COMPACT);
+  set_text (self, i, text);
+  return TRUE;
+}
+
+static gboolean
+set_chat (const Form *self, const PeftJson *messages, const PeftJson *variables, guint32 n_prompt,
+          GError **error)
+{
   self->row->kind = PEFT_DATA_KIND_CHAT;
   self->row->n_prompt = n_prompt;
-  set_text (self, 0, text);
-  if (extra != NULL)
-    set_text (self, 1, extra);
+  return keep_json (self, 0, messages, error)
+         && (variables == NULL || keep_json (self, 1, variables, error));
 }
 
 static gboolean
@@ -207,8 +235,7 @@ read_conversation (const Form *self, const char *column, PeftDataForm form, GErr
       || !read_variables (self, &variables, error))
     return FALSE;
   self->row->form = form;
-  set_chat (self, messages, variables, 0);
-  return TRUE;
+  return set_chat (self, messages, variables, 0, error);
 }
 
 /* prompt and completion as lists of messages; one of them may be a string. */
@@ -237,8 +264,7 @@ read_message_lists (const Form *self, const char *answer, GError **error)
   if (!read_variables (self, &variables, error))
     return FALSE;
   self->row->form = PEFT_DATA_FORM_PROMPT_COMPLETION;
-  set_chat (self, messages, variables, (guint32) n_prompt);
-  return TRUE;
+  return set_chat (self, messages, variables, (guint32) n_prompt, error);
 }
 
 static gboolean
@@ -288,8 +314,7 @@ read_parallel_lists (const Form *self, const char *question, const char *answer,
   if (!peft_data_messages_append_history (messages, turns, question, error))
     return FALSE;
   self->row->form = PEFT_DATA_FORM_INSTRUCTION;
-  set_chat (self, messages, NULL, 0);
-  return TRUE;
+  return set_chat (self, messages, NULL, 0, error);
 }
 
 /* The answer column of the row: the first with text in it, else the first there is. */
@@ -365,8 +390,7 @@ read_instruction (const Form *self, const char *question, const char *answer, GE
     return FALSE;
   peft_data_messages_append_text (messages, "user", asked);
   peft_data_messages_append_text (messages, "assistant", answered);
-  set_chat (self, messages, variables, 0);
-  return TRUE;
+  return set_chat (self, messages, variables, 0, error);
 }
 
 static gboolean

@@ -214,7 +214,7 @@ int_list (const gint32 *values, guint32 n)
 static PeftJson *
 parse_kept (const char *text)
 {
-  PeftJson *json = peft_json_parse (text, -1, PEFT_JSON_PARSE_DEFAULT, NULL);
+  PeftJson *json = peft_json_parse (text, -1, PEFT_JSON_PARSE_NAN, NULL);
 
   g_assert (json != NULL);
   return json;

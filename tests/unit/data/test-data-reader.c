@@ -441,6 +441,17 @@ test_fixed_limits (void)
     g_string_append_c (text, ']');
   g_assert_null (read_with ("a.jsonl", text->str, NULL, &error));
   check_error ("depth", error, PEFT_ERROR_LIMIT, "a.jsonl: line 2, column");
+  g_clear_error (&error);
+
+  /* JSON inside a string is within the parser's limit, but not where it is put. */
+  g_string_assign (text, "{\"text\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"}],\"tools\":\"");
+  for (guint i = 0; i < PEFT_JSON_MAX_DEPTH; i++)
+    g_string_append_c (text, '[');
+  for (guint i = 0; i < PEFT_JSON_MAX_DEPTH; i++)
+    g_string_append_c (text, ']');
+  g_string_append (text, "\"}");
+  g_assert_null (read_with ("a.jsonl", text->str, NULL, &error));
+  check_error ("depth of tools", error, PEFT_ERROR_LIMIT, "nested at most 512 deep");
 }
 
 static void
