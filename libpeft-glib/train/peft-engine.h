@@ -22,9 +22,10 @@ typedef struct
 {
   guint32 batch, length;
   guint32 n_labels; /* labelled rows; 0: no loss */
-  gboolean gradients;
-  gboolean checkpointing;
-  gboolean logits;  /* of all rows, on the host */
+  gboolean gradients, checkpointing;
+  gboolean training;   /* dropout is active */
+  gboolean extra_loss; /* the method's own term, where it has one */
+  gboolean logits;     /* of all rows, on the host */
 } PeftPass;
 
 typedef struct
@@ -80,6 +81,9 @@ gboolean peft_engine_run (PeftEngine *self, const PeftDataBatch *batch,
 /* The shape that running these samples has: length and labels rounded. */
 void peft_engine_get_shape (const PeftEncodedSet *set, const PeftDataSamples *samples,
                             const guint32 *indices, guint32 n, PeftPass *pass);
+
+/* Are all ids and labels of the set within the vocabulary? PEFT_ERROR_INVALID_DATA names the row. */
+gboolean peft_engine_check_ids (PeftCore *core, const PeftEncodedSet *set, GError **error);
 
 /* The first tensor of the trained adapter whose values are not finite; NULL: none. */
 const char *peft_engine_find_not_finite (PeftEngine *self);

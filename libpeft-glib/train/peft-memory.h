@@ -18,11 +18,15 @@ typedef enum
   PEFT_CHECKPOINTING_OFF
 } PeftCheckpointing;
 
-#define PEFT_MEMORY_MAX_AUTO_BATCH 8u
+/* Rows of an optimiser micro-step when nobody says: the same on every machine, so that results are; only the
+ * micro-batch it is run in follows the memory. */
+#define PEFT_MEMORY_AUTO_BATCH 8u
+/* Tokens of a micro-batch beyond which the processor gains nothing. */
+#define PEFT_MEMORY_MICRO_TOKENS 2048u
 
-/* Chooses what is left open (0, AUTO) so that a pass over rows of `length` fits: batch_size first, no checkpointing
- * where that fits, the largest micro-batch that fits. PEFT_ERROR_OUT_OF_MEMORY with both sizes when one row with
- * checkpointing does not fit into what is available. */
+/* Chooses what is left open (0, AUTO) so that a pass over rows of `length` fits: no checkpointing where that fits,
+ * then the largest micro-batch. PEFT_ERROR_OUT_OF_MEMORY with both sizes when one row with checkpointing does not fit
+ * into what is available. */
 gboolean peft_memory_choose (PeftEngine *engine, guint32 length, gboolean with_moments,
                              guint64 available, guint32 *batch_size, guint32 *micro_batch,
                              PeftCheckpointing *checkpointing, PeftMemoryPlan *plan,

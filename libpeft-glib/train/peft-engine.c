@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "train/peft-engine.h"
+
+#include <glib/gi18n-lib.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/peft-error.h"
+#include "nn/peft-nodes.h"
+#include "train/peft-engine-private.h"
+
+/* ---- Shapes -------------------------------------------------------------------------------- */
+
+guint32
+peft_engine_round (guint32 n)
+{
+  guint32 step = 16;
+
+  if (n > 128)
+    step = 64;
+  for (guint32 limit = 512; n > limit && step < (1u << 26); limit *= 2)
+    step = limit / 8;
+  return (n + step - 1) / step * step;
+}
+
+void
+peft_engine_round_pass (const PeftEngine *self, PeftPass *pass)
+{
+  pass->length = peft_engine_round (pass->length);
+  if (pass->n_labels > 0)
+    pass->n_labels = peft_engine_round (pass->n_labels);
+  pass->checkpointing = pass->checkpointing && pass->gradients;
+  pass->extra_loss = pass->extra_loss && self->adapter != NULL && self->adapter->method != NULL
+                     && self->adapter->method->extra_loss != NULL;
+}
+
+void
+peft_engine_get_shape (const PeftEncodedSet *set, const PeftDataSamples *samples,
+                       const guint32 *indices, guint32 n, PeftPass *pass)
+{
+  guint32 n_labels = 0;
+
+  for (guint32 i = 0; i < n; i++)
+    for (guint32 j = samples->starts[indices[i]]; j < samples->starts[indices[i] + 1]; j++)
+      n_labels += peft_encoded_set_get_row (set, samples->rows[j])->n_targets;
+  pass->batch = n;
+  pass->length = peft_data_batch_find_length (set, samples, indices, n);
+  pass->n_labels = n_labels;
+}
+
+/* ---- The batch on the device --------------------------------------------------------------- */
+
+guint64
+peft_staging_bytes (guint64 n_tokens, guint64 n_labels)
+{
+  return (3 * n_tokens + 2 * n_labels) * sizeof (gint32);
+}
+
+void
+peft_staging_clear (PeftStaging *self)
+{
+  g_clear_pointer (&self->ids, peft_tensor_unref);
+  g_clear_pointer (&self->positions, peft_tensor_unref);
+  g_clear_pointer (&self->segments, peft_tensor_unref);
+  g_clear_pointer (&self->label_rows, peft_tensor_unref);
+  g_clear_pointer (&self->labels, peft_tensor_unref);
+  self->n_tokens = self->n_labels = 0;
+}
+
+gboolean
+peft_staging_allocate (PeftStaging *self, PeftBackend *backend, guint64 n_tokens, guint64 n_labels,
+                       GError **error)
+{
+  PeftTensor **tensors[] = {
+    &self->ids, &self->positions, &self->segments, &self->label_rows, &self->labels,
+  };
+
+  if (self->ids != NULL && n_tokens <= self->n_tokens && n_labels <= self->n_labels)
+    return TRUE;
+  n_tokens = MAX (n_tokens, self->n_tokens);
+  n_labels = MAX (n_labels, self->n_labels);
+  peft_staging_clear (self);
+  for (guint i = 0; i < G_N_ELEMENTS (tensors); i++)
+    {
+      const gint64 length = MAX (i < 3 ? n_tokens : n_labels, 1);
+
+      *tensors[i] = peft_tensor_new_on (backend, PEFT_DTYPE_I32, 1, &length, error);
+      if (*tensors[i] == NULL)
+        return FALSE;
+    }
+  self->n_tokens = n_tokens;
+  self->n_labels = n_labels;
+  return TRUE;
+}
+
+/* The first values of a staging tensor, in another shape. */
+static PeftTensor *
+first_of (PeftTensor *tensor, guint n_dims, gint64 d0, gint64 d1)
+{
+  const gint64 shape[2] = { d0, d1 };
+  PeftView view;
+
+  peft_view_init (&view, tensor->view.buffer, tensor->view.offset, PEFT_DTYPE_I32, n_dims, shape);
+  return peft_tensor_derive (tensor, &view);
+}
+
+/* ---- One pass ------------------------------------------------------------------------------ */
+
+static gint64
+chunk_rows (PeftEngine *self)
+{
+  guint64 row = (guint64) self->core->dims.vocab
+                * peft_dtype_get_info (self->core->backend->real)->block_bytes;
+  return MAX (PEFT_ENGINE_LOGITS_BYTES / row, 1);
+}
+
+static void
+copy_logits (PeftEngine *self, PeftTensor *logits, gint64 start, const PeftPass *pass,
+             const PeftPassCall *call)
+{
+  const gint64 vocab = self->core->dims.vocab, n = logits->view.shape[0];
+  g_autofree float *host = g_new (float, n * vocab);
+
+  peft_tensor_download_f32 (logits, host);
+  for (gint64 i = 0; i < n; i++)
+    {
+      gint64 line = (start + i) / pass->length, t = (start + i) % pass->length;
+
+      if (t < call->real_length)
+        memcpy (call->options->logits + (line * call->real_length + t) * vocab, host + i * vocab,
+                vocab * sizeof (float));
+    }
+}
+
+static void
+run_logits (PeftEngine *self, PeftTape *tape, PeftVar *hidden, const PeftPass *pass,
+            const PeftPassCall *call)
+{
+  const gint64 rows = (gint64) pass->batch * pass->length, chunk = chunk_rows (self);
+  PeftTapeOptions options = tape->options;
+
+  options.recording = FALSE;
+  for (gint64 start = 0; start < rows; start += chunk)
+    {
+      PeftView view = peft_view_slice (&hidden->value->view, 0, start, MIN (chunk, rows - start));
+      g_autoptr (PeftTape) inner = peft_tape_new (&options);
+      g_autoptr (PeftTensor) part = peft_tensor_derive (hidden->value, &view);
+      g_autoptr (PeftVar) input = peft_tape_constant (inner, part);
+      g_autoptr (PeftVar) logits = peft_core_head (inner, &input, self->core);
+
+      if (inner->error != NULL)
+        peft_tape_fail (tape, g_steal_pointer (&inner->error));
+      else if (call->options->logits != NULL)
+        copy_logits (self, logits->value, start, pass, call);
+    }
+}
+
+/* The value of a scalar, for the report. */
+static double
+read_scalar (PeftTape *tape, PeftVar *x)
+{
+  double value = 0;
+
+  if (tape->error == NULL)
+    peft_tensor_download_f64 (x->value, &value);
+  return value;
+}
+
+static PeftVar *
+run_loss (PeftEngine *self, PeftTape *tape, PeftVar *hidden, PeftStaging *staging,
+          const PeftPass *pass, double denominator, PeftTensor **row_losses, PeftTensor **correct)
+{
+  g_autoptr (PeftTensor) rows = first_of (staging->label_rows, 1, pass->n_labels, 0);
+  g_autoptr (PeftTensor) labels = first_of (staging->labels, 1, pass->n_labels, 0);
+  g_autoptr (PeftVar) labelled = peft_nn_gather_rows (tape, hidden, rows);
+
+  return peft_nn_head_loss (tape, labelled, labels, peft_core_head, self->core, chunk_rows (self),
+                            denominator, row_losses, correct);
+}
+
+gboolean
+peft_engine_pass (PeftEngine *self, PeftArena *arena, PeftStaging *staging, const PeftPass *pass,
+                  const PeftPassCall *call, PeftTensor **row_losses, PeftTensor **correct,
+                  double *extra_loss, PeftPassMemory *memory, GError **error)
+{
+  PeftCore *core = self->core;
+  const gint64 n_tokens = (gint64) pass->batch * pass->length;
+  const PeftTapeOptions tape_options = {
+    .arena = arena,
+    .compute = core->compute,
+    .recording = pass->gradients,
+    .training = pass->training,
+    .seed = call->options->seed,
+    .step = call->options->step,
+  };
+  g_autoptr (PeftTensor) ids = first_of (staging->ids, 1, n_tokens, 0);
+  g_autoptr (PeftTensor) positions = first_of (staging->positions, 2, pass->batch, pass->length);
+  g_autoptr (PeftTensor) segments = first_of (staging->segments, 2, pass->batch, pass->length);
+  /* Layers that are run again look at it: it lives as long as the tape. */
+  const PeftForward forward = {
+    .batch = pass->batch,
+    .length = pass->length,
+    .ids = ids,
+    .positions = positions,
+    .segments = call->segmented ? segments : NULL,
+    .checkpointing = pass->checkpointing,
+    .max_position = call->max_position,
+  };
+  g_autoptr (PeftTape) tape = peft_tape_new (&tape_options);
+  g_autoptr (PeftVar) hidden = peft_core_forward (core, tape, &forward);
+  g_autoptr (PeftVar) total = NULL;
+
+  if (pass->logits)
+    run_logits (self, tape, hidden, pass, call);
+  if (pass->n_labels > 0)
+    total = run_loss (self, tape, hidden, staging, pass, call->options->denominator, row_losses,
+                      correct);
+  g_clear_pointer (&hidden, peft_var_unref);
+  if (pass->extra_loss)
+    {
+      g_autoptr (PeftVar) extra = self->adapter->method->extra_loss (self->adapter, tape);
+
+      *extra_loss = read_scalar (tape, extra);
+      if (total != NULL)
+        {
+          PeftVar *sum = peft_nn_add (tape, total, extra);
+          peft_var_unref (total);
+          total = sum;
+        }
+      else
+        total = g_steal_pointer (&extra);
+    }
+  memory->activations = peft_arena_get_in_use (arena);
+  if (pass->gradients && total != NULL)
+    peft_tape_backward (tape, total, NULL);
+  g_clear_pointer (&total, peft_var_unref);
+  return peft_tape_check (tape, error) && peft_backend_sync (tape->backend, error);
+}
+
+/* ---- Running ------------------------------------------------------------------------------- */
+
+/* Fills the host's copy of the batch in its rounded shape; returns the number of labelled rows. */
+static guint32
+stage (PeftEngine *self, const PeftDataBatch *batch, guint32 length, PeftPassCall *call)
+{
+  const gsize n = (gsize) batch->batch * length;
+  gint32 *ids = self->host, *positions = ids + n, *segments = positions + n;
+  gint32 *rows = segments + n, *labels = rows + self->staging.n_labels;
+  guint32 n_labels = 0;
+
+  for (guint32 b = 0; b < batch->batch; b++)
+    for (guint32 t = 0; t < length; t++)
+      {
+        gsize from = (gsize) b * batch->length + t, to = (gsize) b * length + t;
+        gboolean padding
+            = t >= batch->length || batch->segments[from] < 0;
+
+        /* Padding inside a line keeps its id and position: they are the caller's. */
+        ids[to] = t < batch->length ? batch->ids[from] : 0;
+        positions[to] = t < batch->length ? batch->positions[from] : 0;
+        segments[to] = padding ? PEFT_DATA_PADDING : batch->segments[from];
+        call->max_position = MAX (call->max_position, positions[to] + 1);
+        call->segmented |= segments[to] != 0;
+        if (!padding && t + 1 < batch->length && batch->segments[from + 1] == batch->segments[from]
+            && batch->labels[from + 1] >= 0)
+          {
+            if (n_labels < self->staging.n_labels)
+              {
+                rows[n_labels] = to;
+                labels[n_labels] = batch->labels[from + 1];
+              }
+            n_labels++;
+          }
+      }
+  return n_labels;
+}
+
+static void
+upload_front (PeftTensor *tensor, const gint32 *values, gsize n)
+{
+  peft_buffer_upload (tensor->view.buffer, tensor->view.offset, values, n * sizeof (gint32));
+}
+
+static gboolean
+check_batch (PeftEngine *self, const PeftDataBatch *batch, GError **error)
+{
+  const gint64 vocab = self->core->dims.vocab;
+
+  for (gsize i = 0; i < (gsize) batch->batch * batch->length; i++)
+    {
+      gint32 bad = batch->ids[i] < 0 || batch->ids[i] >= vocab ? batch->ids[i] : batch->labels[i];
+
+      if (bad == batch->labels[i] && bad < vocab && (bad >= 0 || bad == PEFT_DATA_IGNORED))
+        continue;
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
+                   _ ("line %" G_GSIZE_FORMAT ", position %" G_GSIZE_FORMAT
+                      ": expected an id from 0 to %" G_GINT64_FORMAT ", found %d"),
+                   i / batch->length, i % batch->length, vocab - 1, bad);
+      return FALSE;
+    }
+  for (gsize i = 0; i < (gsize) batch->batch * batch->length; i++)
+    if (batch->positions[i] < 0)
+      {
+        g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
+                     _ ("line %" G_GSIZE_FORMAT ", position %" G_GSIZE_FORMAT
+                        ": expected a position that is not negative, found %d"),
+                     i / batch->length, i % batch->length, batch->positions[i]);
+        return FALSE;
+      }
+  return TRUE;
+}
+
+gboolean
+peft_engine_check_ids (PeftCore *core, const PeftEncodedSet *set, GError **error)
+{
+  const gint64 vocab = core->dims.vocab;
+
+  for (guint32 i = 0; i < peft_encoded_set_get_n_rows (set); i++)
+    {
+      const PeftEncodedRow *row = peft_encoded_set_get_row (set, i);
+      const gint32 *ids = peft_encoded_set_get_ids (set, i);
+      const gint32 *labels = peft_encoded_set_get_labels (set, i);
+
+      for (guint32 t = 0; t < row->length; t++)
+        {
+          gboolean bad_id = ids[t] < 0 || ids[t] >= vocab;
+
+          if (!bad_id
+              && (labels[t] == PEFT_DATA_IGNORED || (labels[t] >= 0 && labels[t] < vocab)))
+            continue;
+          g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
+                       _ ("row %u of the data: %s[%u]: expected an id from 0 to %" G_GINT64_FORMAT
+                          " (the model's vocabulary), found %d"),
+                       row->source + 1, bad_id ? "input_ids" : "labels", t, vocab - 1,
+                       bad_id ? ids[t] : labels[t]);
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
+
+/* Sums in double precision on the host, in order, so that a loss does not depend on chunks. */
+static void
+collect (PeftEngine *self, PeftTensor *row_losses, PeftTensor *correct, guint32 n,
+         const PeftPassOptions *options, PeftPassResult *result)
+{
+  PeftView view = peft_view_slice (&row_losses->view, 0, 0, n);
+  g_autoptr (PeftTensor) first = peft_tensor_derive (row_losses, &view);
+
+  peft_tensor_download_f32 (first, self->losses);
+  peft_buffer_download (correct->view.buffer, correct->view.offset, self->correct,
+                        n * sizeof (gint32));
+  for (guint32 i = 0; i < n; i++)
+    {
+      result->loss_sum += self->losses[i];
+      result->n_correct += self->correct[i] != 0;
+    }
+  if (options->row_losses != NULL)
+    memcpy (options->row_losses, self->losses, n * sizeof (float));
+}
+
+gboolean
+peft_engine_run (PeftEngine *self, const PeftDataBatch *batch, const PeftPassOptions *options,
+                 PeftPassResult *result, GError **error)
+{
+  PeftPassOptions own = *options;
+  PeftPass pass = {
+    .batch = batch->batch, .length = batch->length,
+    .gradients = options->gradients, .checkpointing = options->checkpointing,
+    .training = options->training, .extra_loss = options->extra_loss,
+    .logits = options->logits != NULL,
+  };
+  PeftPassCall call = { .options = &own, .max_position = 1, .real_length = batch->length };
+  PeftPassMemory memory;
+  g_autoptr (PeftTensor) row_losses = NULL;
+  g_autoptr (PeftTensor) correct = NULL;
+  gsize n_tokens;
+  guint32 n_labels;
+
+  *result = (PeftPassResult){ 0 };
+  if (!check_batch (self, batch, error))
+    return FALSE;
+  peft_engine_round_pass (self, &pass);
+  n_tokens = (gsize) pass.batch * pass.length;
+  g_assert (self->arena != NULL && n_tokens <= self->staging.n_tokens);
+  n_labels = stage (self, batch, pass.length, &call);
+  g_assert (n_labels <= self->staging.n_labels);
+  pass.n_labels = n_labels > 0 ? peft_engine_round (n_labels) : 0;
+  if (own.denominator <= 0)
+    own.denominator = MAX (n_labels, 1);
+
+  upload_front (self->staging.ids, self->host, n_tokens);
+  upload_front (self->staging.positions, self->host + n_tokens, n_tokens);
+  upload_front (self->staging.segments, self->host + 2 * n_tokens, n_tokens);
+  if (n_labels > 0)
+    {
+      gint32 *rows = self->host + 3 * n_tokens, *labels = rows + self->staging.n_labels;
+
+      for (guint32 i = n_labels; i < pass.n_labels; i++)
+        {
+          rows[i] = 0;
+          labels[i] = -1;
+        }
+      upload_front (self->staging.label_rows, rows, pass.n_labels);
+      upload_front (self->staging.labels, labels, pass.n_labels);
+    }
+  if (!peft_engine_pass (self, self->arena, &self->staging, &pass, &call, &row_losses, &correct,
+                         &result->extra_loss, &memory, error))
+    return FALSE;
+  result->n_labels = n_labels;
+  if (n_labels > 0)
+    collect (self, row_losses, correct, n_labels, options, result);
+  return TRUE;
+}
+
+const char *
+peft_engine_find_not_finite (PeftEngine *self)
+{
+  PeftParamSet *params = self->adapter != NULL ? self->adapter->params : NULL;
+
+  for (guint i = 0; params != NULL && i < peft_param_set_get_n (params); i++)
+    {
+      PeftParam *param = peft_param_set_get (params, i);
+      gsize n = peft_view_n_values (&param->value->view);
+      g_autofree float *values = g_new (float, n);
+
+      peft_param_download (param, values);
+      for (gsize j = 0; j < n; j++)
+        if (!isfinite (values[j]))
+          return param->key;
+    }
+  return NULL;
+}
