@@ -423,7 +423,7 @@ note_unexpected (PeftAdapter *self, PeftTensorSource *source)
         g_string_append_printf (names, "%s%s", names->len > 0 ? ", " : "", entry->name);
     }
   if (n > MAX_LISTED)
-    g_string_append (names, ", …");
+    g_string_append (names, ", ...");
   if (n > 0)
     peft_adapter_note (self,
                        g_strdup_printf (g_dngettext (GETTEXT_PACKAGE,

@@ -245,7 +245,7 @@ declare_saved_modules (PeftAdapter *self, PeftTargets *targets, GError **error)
       if (peft_adapter_has_hook (self, slot))
         {
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
-                       _ ("modules_to_save and target_modules both name “%s”"), slot->path);
+                       _ ("modules_to_save and target_modules both name '%s'"), slot->path);
           return FALSE;
         }
       if (!override_slot (self, slot, PEFT_ADAPTER_PREFIX, TRUE, TRUE, error))
@@ -291,10 +291,10 @@ fill_config (PeftAdapter *self, PeftTargets *targets)
     peft_config_set_json (self->config, "task_type", peft_json_new_string ("CAUSAL_LM"),
                           PEFT_ERROR_INVALID_ARGUMENT, NULL);
   for (guint i = 0; i < unmatched->len; i++)
-    peft_adapter_note (self, g_strdup_printf (_ ("target_modules: “%s” matches no module"),
+    peft_adapter_note (self, g_strdup_printf (_ ("target_modules: '%s' matches no module"),
                                               (const char *) unmatched->pdata[i]));
   for (char **name = unknown; *name != NULL; name++)
-    peft_adapter_note (self, g_strdup_printf (_ ("the configuration's field “%s” is unknown to this "
+    peft_adapter_note (self, g_strdup_printf (_ ("the configuration's field '%s' is unknown to this "
                                                  "version and was ignored"),
                                               *name));
 }
@@ -341,7 +341,7 @@ peft_adapter_declare (PeftCore *core, PeftConfig *config, const char *name, guin
   if (self->out_of_memory)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_OUT_OF_MEMORY,
-                   _ ("no memory for the start values of the adapter “%s”"), name);
+                   _ ("no memory for the start values of the adapter '%s'"), name);
       return NULL;
     }
   fill_config (self, targets);
@@ -417,8 +417,8 @@ static gboolean
 refuse_pair (PeftAdapter *a, PeftAdapter *b, PeftSlot *slot, GError **error)
 {
   g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-               _ ("the adapters “%s” and “%s” cannot be active together: both replace the weights of "
-                  "“%s”"),
+               _ ("the adapters '%s' and '%s' cannot be active together: both replace the weights of "
+                  "'%s'"),
                a->name, b->name, slot->path);
   return FALSE;
 }

@@ -9,7 +9,9 @@
 
 #include "base/peft-error.h"
 
-#define SCALAR_FORMS (PEFT_FIELD_BOOLEAN | PEFT_FIELD_INT | PEFT_FIELD_DOUBLE | PEFT_FIELD_STRING)
+#define NUMERIC_FORMS                                                                           \
+  (PEFT_FIELD_INT | PEFT_FIELD_DOUBLE | PEFT_FIELD_INTS | PEFT_FIELD_INT_MAP                    \
+   | PEFT_FIELD_NUMBER_MAP)
 
 /* GType of the field's property: one scalar form has its own type, a string may also be null. */
 static GType
@@ -142,7 +144,7 @@ show_value (const PeftJson *value)
   if (g_utf8_strlen (text, -1) <= 60)
     return g_steal_pointer (&text);
   end = g_utf8_offset_to_pointer (text, 57);
-  return g_strdup_printf ("%.*s…", (int) (end - text), text);
+  return g_strdup_printf ("%.*s...", (int) (end - text), text);
 }
 
 static gboolean
@@ -202,27 +204,25 @@ peft_field_check_supported (const PeftField *self, const PeftJson *value, GError
 {
   g_autoptr (PeftJson) initial = peft_field_dup_initial (self);
   PeftJsonKind kind = peft_json_get_kind (value);
-  gboolean ok = TRUE;
+  PeftField narrowed = *self;
+  g_autofree char *found = NULL;
+  g_autofree char *expected = NULL;
 
   if (kind == PEFT_JSON_NULL)
     return TRUE;
-  if (self->unsupported)
-    ok = peft_json_equal (initial, value)
-         || ((kind == PEFT_JSON_ARRAY || kind == PEFT_JSON_OBJECT)
-             && peft_json_get_length (value) == 0);
-  else if (self->supported != NULL && kind == PEFT_JSON_STRING)
-    ok = in_choices (self->supported, peft_json_get_string (value));
-  if (!ok)
-    {
-      g_autofree char *found = show_value (value);
-      g_autofree char *usual = self->unsupported ? show_value (initial)
-                                                 : g_strjoinv (", ", (char **) self->supported);
-
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
-                   _ ("%s = %s is not supported by this version (only %s is)"), self->name, found,
-                   usual);
-    }
-  return ok;
+  if (self->unsupported
+          ? peft_json_equal (initial, value)
+                || ((kind == PEFT_JSON_ARRAY || kind == PEFT_JSON_OBJECT)
+                    && peft_json_get_length (value) == 0)
+          : self->supported == NULL || kind != PEFT_JSON_STRING
+                || in_choices (self->supported, peft_json_get_string (value)))
+    return TRUE;
+  found = show_value (value);
+  narrowed.choices = self->supported;
+  expected = self->unsupported ? show_value (initial) : peft_field_describe_type (&narrowed);
+  g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
+               _ ("%s: %s is not supported by this version, only %s"), self->name, found, expected);
+  return FALSE;
 }
 
 static void
@@ -272,7 +272,7 @@ peft_field_describe_type (const PeftField *self)
           continue;
         }
       append_form (out, _ (names[i].name));
-      if (has_range (self) && (form & (PEFT_FIELD_INT | PEFT_FIELD_DOUBLE)) != 0)
+      if (has_range (self) && (form & NUMERIC_FORMS) != 0)
         g_string_append_printf (out, _ (" from %g to %g"), self->minimum, self->maximum);
     }
   return g_string_free (out, FALSE);

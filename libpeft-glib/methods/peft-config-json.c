@@ -23,9 +23,9 @@ refuse_file (const PeftJson *tree, GError **error)
   gboolean mlx = peft_json_get_member (tree, "lora_parameters") != NULL;
 
   g_set_error (error, PEFT_ERROR, mlx ? PEFT_ERROR_UNSUPPORTED : PEFT_ERROR_INVALID_FILE,
-               mlx ? _ ("no field “peft_type”: the configuration of an MLX adapter, which is not "
+               mlx ? _ ("no field 'peft_type': the configuration of an MLX adapter, which is not "
                         "supported by this version")
-                   : _ ("no field “peft_type”: not the configuration of a PEFT adapter"));
+                   : _ ("no field 'peft_type': not the configuration of a PEFT adapter"));
   return NULL;
 }
 

@@ -39,11 +39,12 @@ G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (PeftConfig, peft_config, G_TYPE_OBJECT)
 static const char *const task_types[] = { "SEQ_CLS",   "SEQ_2_SEQ_LM", "CAUSAL_LM",
                                           "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION",
                                           NULL };
+static const char *const supported_task_types[] = { "CAUSAL_LM", NULL };
 
 /* peft_type itself is the class. */
 static const PeftField common_fields[] = {
   { "task_type", PEFT_FIELD_STRING | PEFT_FIELD_NULL, "null", .choices = task_types,
-    .group = "file", .nick = N_ ("Task"), .blurb = N_ ("What the model with the adapter is for") },
+    .supported = supported_task_types, .group = "file", .nick = N_ ("Task"), .blurb = N_ ("What the model with the adapter is for") },
   { "auto_mapping", PEFT_FIELD_MAP | PEFT_FIELD_NULL, "null", .group = "file",
     .nick = N_ ("Model class"),
     .blurb = N_ ("Python class of the base model, for adapters without a task") },
@@ -279,9 +280,9 @@ refuse_name (PeftConfig *self, const char *name, GError **error)
   closest = peft_closest_name (name, names, fields->len);
   if (closest != NULL)
     g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FOUND,
-                 _ ("%s has no field “%s”; did you mean “%s”?"), klass->peft_type, name, closest);
+                 _ ("%s has no field '%s'; did you mean '%s'?"), klass->peft_type, name, closest);
   else
-    g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FOUND, _ ("%s has no field “%s”"),
+    g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FOUND, _ ("%s has no field '%s'"),
                  klass->peft_type, name);
   return FALSE;
 }
@@ -411,7 +412,7 @@ peft_config_set_field (PeftConfig *self, const char *name, const char *json, GEr
       g_autofree char *expected = peft_field_describe_type (entry->field);
 
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                   _ ("%s: expected %s, found “%s”, which is not JSON (%s)"), name, expected, json,
+                   _ ("%s: expected %s, found '%s', which is not JSON (%s)"), name, expected, json,
                    parse_error->message);
       return FALSE;
     }

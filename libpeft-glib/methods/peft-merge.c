@@ -117,7 +117,7 @@ check_finite (const float *values, guint64 n, const char *path, PeftAdapter *ada
     if (!isfinite (values[i]))
       {
         g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FINITE,
-                     adapter != NULL ? _ ("%s: the merged weights are not finite; the adapter “%s” "
+                     adapter != NULL ? _ ("%s: the merged weights are not finite; the adapter '%s' "
                                           "seems to be broken")
                                      : _ ("%s: the weights are not finite"),
                      path, adapter != NULL ? adapter->name : NULL);
@@ -150,7 +150,7 @@ apply_adapter (Merge *self, PeftAdapter *adapter, PeftSlot *slot, GError **error
   if (!had_bias && self->bias != NULL)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
-                   _ ("%s: the adapter “%s” gives the layer a bias, which this model has no place for"),
+                   _ ("%s: the adapter '%s' gives the layer a bias, which this model has no place for"),
                    slot->path, adapter->name);
       return FALSE;
     }

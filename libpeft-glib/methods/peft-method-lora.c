@@ -58,7 +58,7 @@ static const PeftField fields[] = {
   { "target_modules", NAMES, "null", .unordered = TRUE, .group = "targets",
     .nick = N_ ("Target modules"),
     .blurb = N_ ("The layers to adapt: a list of names, a regular expression over the whole path, "
-                 "“all-linear”, or null for the model's usual ones") },
+                 "'all-linear', or null for the model's usual ones") },
   { "exclude_modules", NAMES, "null", .unordered = TRUE, .group = "targets",
     .nick = N_ ("Excluded modules"), .blurb = N_ ("Layers to leave alone, named in the same way") },
   { "layers_to_transform", PEFT_FIELD_INT | PEFT_FIELD_INTS | PEFT_FIELD_NULL, "null",
@@ -80,7 +80,7 @@ static const PeftField fields[] = {
     .blurb = N_ ("Divide alpha by the square root of the rank, for high ranks") },
   { "init_lora_weights", PEFT_FIELD_BOOLEAN | PEFT_FIELD_STRING, "true", .choices = inits,
     .supported = supported_inits, .group = "advanced", .nick = N_ ("Start values"),
-    .blurb = N_ ("How A and B start: true makes the adapter start without effect, “gaussian” too "
+    .blurb = N_ ("How A and B start: true makes the adapter start without effect, 'gaussian' too "
                  "with normally distributed A, false makes both random") },
   { "rank_pattern", PEFT_FIELD_INT_MAP | PEFT_FIELD_NULL, "{}", .minimum = 1, .maximum = MAX_RANK,
     .group = "advanced", .nick = N_ ("Ranks by module"),
@@ -148,6 +148,17 @@ peft_lora_config_init (PeftLoraConfig *self)
 }
 
 static gboolean
+has_empty_name (const PeftJson *names)
+{
+  if (peft_json_get_kind (names) != PEFT_JSON_ARRAY)
+    return FALSE;
+  for (gsize i = 0; i < peft_json_get_length (names); i++)
+    if (peft_json_get_string_length (peft_json_get_element (names, i)) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean
 lora_validate (PeftConfig *config, GError **error)
 {
   gboolean by_regex = peft_config_get_string (config, "target_modules") != NULL;
@@ -156,7 +167,9 @@ lora_validate (PeftConfig *config, GError **error)
   gboolean has_layers = peft_json_get_kind (layers) != PEFT_JSON_NULL;
   const char *message = NULL;
 
-  if (by_regex && (has_layers || peft_json_get_kind (pattern) != PEFT_JSON_NULL))
+  if (has_empty_name (peft_config_get_json (config, "modules_to_save")))
+    message = _ ("modules_to_save: an empty name would match every module");
+  else if (by_regex && (has_layers || peft_json_get_kind (pattern) != PEFT_JSON_NULL))
     message = _ ("layers_to_transform and layers_pattern go with a list of target_modules, not with a "
                  "string");
   else if (!has_layers
@@ -402,7 +415,7 @@ add_embedding_params (PeftAdapter *adapter, PeftSlot *slot, LoraHook *hook, gint
   if (peft_config_get_boolean (adapter->config, "lora_bias"))
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                   _ ("lora_bias: the embedding “%s” cannot have a bias"), slot->path);
+                   _ ("lora_bias: the embedding '%s' cannot have a bias"), slot->path);
       return FALSE;
     }
   hook->a = peft_adapter_add_param (

@@ -51,13 +51,13 @@ peft_method_require (const char *peft_type, GError **error)
     return method;
   if (g_ascii_strcasecmp (peft_type, "BONE") == 0)
     g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
-                 _ ("the method “%s” is called MISS now and is not supported by this version"),
+                 _ ("the method '%s' is called MISS now and is not supported by this version"),
                  peft_type);
   else if (peft_method_is_known_to_peft (peft_type))
     g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
-                 _ ("the method “%s” is not supported by this version"), peft_type);
+                 _ ("the method '%s' is not supported by this version"), peft_type);
   else
-    g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FOUND, _ ("there is no method “%s”"),
+    g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FOUND, _ ("there is no method '%s'"),
                  peft_type);
   return NULL;
 }

@@ -25,7 +25,7 @@ set_pcre_error (int number, const char *regex, gsize offset, GError **error)
 
   pcre2_get_error_message (number, text, sizeof text);
   g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-               _ ("the regular expression “%s”: %s at byte %" G_GSIZE_FORMAT), regex,
+               _ ("the regular expression '%s': %s at byte %" G_GSIZE_FORMAT), regex,
                (const char *) text, offset);
 }
 
@@ -97,7 +97,7 @@ peft_pattern_test (PeftPattern *self, const char *subject, gboolean *matched, GE
   if (result == PCRE2_ERROR_MATCHLIMIT || result == PCRE2_ERROR_DEPTHLIMIT
       || result == PCRE2_ERROR_HEAPLIMIT)
     g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                 _ ("the regular expression “%s” takes too many steps on “%s”"), self->regex,
+                 _ ("the regular expression '%s' takes too many steps on '%s'"), self->regex,
                  subject);
   else
     set_pcre_error (result, self->regex, 0, error);

@@ -160,7 +160,7 @@ resolve_targets (PeftConfig *config, const char *model_type, GError **error)
   targets = peft_target_defaults (model_type);
   if (targets == NULL)
     g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                 _ ("target_modules: there is no default for models of type “%s”, so it must be set"),
+                 _ ("target_modules: there is no default for models of type '%s', so it must be set"),
                  model_type);
   return targets;
 }
@@ -319,7 +319,7 @@ refuse_containers (PeftTargets *self, PeftCore *core, GError **error)
       if (match == PEFT_TARGET_YES)
         {
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                       _ ("target_modules: “%s” is a module made of others, not a layer with a weight"),
+                       _ ("target_modules: '%s' is a module made of others, not a layer with a weight"),
                        (const char *) path);
           return FALSE;
         }
@@ -469,7 +469,7 @@ peft_targets_select (PeftTargets *self, PeftCore *core, guint slot_kinds, GError
       if ((slot_kinds & (1u << slot->kind)) == 0)
         {
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                       _ ("target_modules: “%s” is a kind of module that the method cannot adapt"),
+                       _ ("target_modules: '%s' is a kind of module that the method cannot adapt"),
                        slot->path);
           return NULL;
         }
