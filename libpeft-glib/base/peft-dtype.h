@@ -1,41 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "base/peft-version-macros.h"
+#include "base/peft-dtype-public.h"
 
 G_BEGIN_DECLS
-
-/**
- * PeftDType:
- *
- * Element and block types of tensors.
- *
- * Types from `PEFT_DTYPE_Q4_0` on are block types of GGUF files: several values share a scale.
- * Such a tensor can only be the weight of a matrix product or the table of a row gather.
- */
-typedef enum
-{
-  PEFT_DTYPE_F64,
-  PEFT_DTYPE_F32,
-  PEFT_DTYPE_F16,
-  PEFT_DTYPE_BF16,
-  PEFT_DTYPE_F8_E4M3,
-  PEFT_DTYPE_F8_E5M2,
-  PEFT_DTYPE_I64,
-  PEFT_DTYPE_I32,
-  PEFT_DTYPE_I16,
-  PEFT_DTYPE_I8,
-  PEFT_DTYPE_U64,
-  PEFT_DTYPE_U32,
-  PEFT_DTYPE_U16,
-  PEFT_DTYPE_U8,
-  PEFT_DTYPE_BOOL,
-  PEFT_DTYPE_Q4_0,
-  PEFT_DTYPE_Q4_1,
-  PEFT_DTYPE_Q8_0,
-  PEFT_DTYPE_Q6_K,
-  PEFT_N_DTYPES
-} PeftDType;
 
 /* Everything the library knows about a type, one row of the table in peft-dtype.c. A block type is
  * one more enum value, one more row here and its two functions. */

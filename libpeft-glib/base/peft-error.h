@@ -24,6 +24,8 @@ G_BEGIN_DECLS
  * Error codes of the `PEFT_ERROR` domain.
  *
  * Messages name the file, the tensor or field, what was expected and what was found.
+ *
+ * Since: 1.0
  */
 typedef enum
 {

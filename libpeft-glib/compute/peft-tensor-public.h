@@ -2,7 +2,8 @@
 #pragma once
 
 #include <gio/gio.h>
-#include "base/peft-dtype.h"
+#include "base/peft-dtype-public.h"
+#include "base/peft-version-macros.h"
 
 G_BEGIN_DECLS
 

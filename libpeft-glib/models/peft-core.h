@@ -2,6 +2,7 @@
 #pragma once
 
 #include "models/peft-architecture.h"
+#include "models/peft-load-dtype.h"
 
 /* A loaded base model: dimensions, slots with frozen weights, its backend and the memory of its passes. */
 
@@ -27,14 +28,6 @@ struct _PeftCore
   float *rope_factors;     /* [half] divisors of the frequencies, of GGUF files that have them */
   gint64 n_rope_factors;
 };
-
-typedef enum
-{
-  PEFT_LOAD_AUTO,     /* as stored; bf16 products where the backend has hardware and weights are 16 bit or smaller */
-  PEFT_LOAD_FLOAT32,  /* exact mode */
-  PEFT_LOAD_BFLOAT16, /* fast mode: products in bf16 where the backend has hardware, else float32 */
-  PEFT_LOAD_FLOAT16   /* the same: there is no fp16 product on any backend yet */
-} PeftLoadDType;
 
 PeftCore *peft_core_load (const char *path, PeftBackend *backend, PeftLoadDType dtype,
                           GCancellable *cancellable, GError **error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "train/peft-checkpointing.h"
 #include "train/peft-engine.h"
 
 /* What the machine has and what this process used. */
@@ -10,13 +11,6 @@ guint64 peft_memory_get_peak (void);      /* the process's peak resident set */
 
 /* Share of the available memory that a run may plan for; the rest is headroom. */
 #define PEFT_MEMORY_SHARE 0.6
-
-typedef enum
-{
-  PEFT_CHECKPOINTING_AUTO,
-  PEFT_CHECKPOINTING_ON,
-  PEFT_CHECKPOINTING_OFF
-} PeftCheckpointing;
 
 /* Rows of an optimiser micro-step when nobody says: the same on every machine, so that results are; only the
  * micro-batch it is run in follows the memory. */
