@@ -179,13 +179,14 @@ filter_items (PeftTplContext *c, const PeftTplNode *node, PeftTplScope *scope, P
               gsize *n)
 {
   PeftTplValue **kept = peft_tpl_new (c, PeftTplValue *, *n);
+  PeftTplScope *inner = peft_tpl_scope_new (c, scope);
   gsize n_kept = 0;
 
   for (gsize i = 0; i < *n; i++)
     {
-      PeftTplScope *inner = peft_tpl_scope_new (c, scope);
       const PeftTplValue *test;
 
+      inner->n = 0;
       if (!assign (c, node->a, inner, (*items)[i]) || (test = peft_tpl_evaluate (c, node->d, inner)) == NULL)
         return FALSE;
       if (peft_tpl_truth (test))
@@ -202,6 +203,7 @@ run_loop (PeftTplContext *c, const PeftTplNode *node, PeftTplScope *scope, PeftT
 {
   PeftTplValue *self = peft_tpl_dict (c, PEFT_TPL_LOOP);
   PeftTplLoop *loop = peft_tpl_new (c, PeftTplLoop, 1);
+  PeftTplScope *inner = NULL;
 
   self->loop = loop;
   loop->depth = depth;
@@ -214,9 +216,12 @@ run_loop (PeftTplContext *c, const PeftTplNode *node, PeftTplScope *scope, PeftT
     return peft_tpl_execute (c, &node->bodies[1], peft_tpl_scope_new (c, scope));
   for (; loop->index < loop->n; loop->index++)
     {
-      PeftTplScope *inner = peft_tpl_scope_new (c, scope);
       PeftTplStatus status;
 
+      /* Each round has its own variables; their memory is used again unless a macro may hold on to it. */
+      if (inner == NULL || node->uses > 0)
+        inner = peft_tpl_scope_new (c, scope);
+      inner->n = 0;
       peft_tpl_scope_set (c, inner, PEFT_TPL_ID_LOOP, self);
       if (!peft_tpl_charge (c, 1) || !assign (c, node->a, inner, loop->items[loop->index]))
         return PEFT_TPL_FAILED;
@@ -272,6 +277,16 @@ find_named (const PeftTplArgs *args, const char *name)
   return -1;
 }
 
+static PeftTplValue *
+not_given (PeftTplContext *c, const PeftTplNode *macro, const PeftTplNode *parameter)
+{
+  g_autofree char *hint
+      = g_strdup_printf (_ ("parameter “%s” of macro “%s” was not given"), parameter->name, macro->name);
+  const PeftTplValue *text = peft_tpl_string_copy (c, hint, strlen (hint));
+
+  return text != NULL ? peft_tpl_undefined_hint (c, text->string.text) : NULL;
+}
+
 static gboolean
 bind_parameters (PeftTplContext *c, const PeftTplNode *node, PeftTplScope *scope, const PeftTplArgs *args,
                  gboolean *used)
@@ -292,7 +307,7 @@ bind_parameters (PeftTplContext *c, const PeftTplNode *node, PeftTplScope *scope
       else if (node->defaults[i] != NULL)
         value = peft_tpl_evaluate (c, node->defaults[i], scope);
       else
-        value = peft_tpl_undefined_hint (c, _ ("a parameter of the macro was not given"));
+        value = not_given (c, node, parameter);
       if (value == NULL)
         return FALSE;
       peft_tpl_scope_set (c, scope, parameter->id, value);

@@ -185,13 +185,18 @@ read_raw (Lexer *l, gsize start)
       l->position = end;
       return TRUE;
     }
+  l->position = l->length;
+  if (start == l->length) /* Jinja2 lets this pass, for comments too */
+    return TRUE;
   return fail (l, _ ("a raw block is not closed"));
 }
 
 static gboolean
 read_comment (Lexer *l)
 {
-  for (gsize at = l->position + 2 + (sign_at (l, l->position + 2) != '\0'); at < l->length; at++)
+  gsize start = l->position + 2 + (sign_at (l, l->position + 2) != '\0');
+
+  for (gsize at = start; at < l->length; at++)
     {
       gsize end = match_end (l, at, "#}", TRUE);
       if (end == 0)
@@ -200,6 +205,9 @@ read_comment (Lexer *l)
       l->position = end;
       return TRUE;
     }
+  l->position = l->length;
+  if (start == l->length)
+    return TRUE;
   return fail (l, _ ("a comment is not closed"));
 }
 

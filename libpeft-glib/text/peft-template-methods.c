@@ -85,12 +85,7 @@ split_spaces (PeftTplContext *c, PeftTplValue *self, gint64 limit, GPtrArray *pa
       if (at == end)
         return TRUE;
       if (limit >= 0 && (gint64) parts->len == limit)
-        {
-          PeftTplValue *rest = peft_tpl_strip (c, part (c, self, at, end), NULL, FALSE, TRUE);
-          if (rest != NULL)
-            g_ptr_array_add (parts, rest);
-          return rest != NULL;
-        }
+        return add_part (c, parts, self, at, end);
       start = at;
       while (at < end && !peft_tpl_is_space (g_utf8_get_char (at)))
         at = g_utf8_next_char (at);
@@ -114,12 +109,7 @@ split_spaces_right (PeftTplContext *c, PeftTplValue *self, gint64 limit, GPtrArr
       if (at == start)
         return TRUE;
       if (limit >= 0 && (gint64) parts->len == limit)
-        {
-          PeftTplValue *rest = peft_tpl_strip (c, part (c, self, start, at), NULL, TRUE, FALSE);
-          if (rest != NULL)
-            g_ptr_array_add (parts, rest);
-          return rest != NULL;
-        }
+        return add_part (c, parts, self, start, at);
       end = at;
       while (at > start && !peft_tpl_is_space (g_utf8_get_char (g_utf8_prev_char (at))))
         at = g_utf8_prev_char (at);
@@ -427,21 +417,28 @@ METHOD (replace)
   if (!peft_tpl_get_string (c, slots[0]) || !peft_tpl_get_string (c, slots[1])
       || (slots[2] != NULL && !peft_tpl_get_integer (c, slots[2], &count)))
     return NULL;
+  for (guint i = 0; i < 2 && self->markup; i++)
+    if ((slots[i] = peft_tpl_escape (c, slots[i])) == NULL)
+      return NULL;
   return peft_tpl_replace (c, self, slots[0], slots[1], count);
 }
 
 METHOD (join)
 {
-  PeftTplValue **items, *joined;
+  PeftTplValue **items, **parts;
   gsize n;
 
   if (!peft_tpl_iterate (c, slots[0], &items, &n))
     return NULL;
+  parts = peft_tpl_new (c, PeftTplValue *, n);
   for (gsize i = 0; i < n; i++)
-    if (!peft_tpl_get_string (c, items[i]))
-      return NULL;
-  joined = peft_tpl_join (c, self, items, n);
-  return peft_tpl_string_like (c, self, joined);
+    {
+      /* A safe string escapes what it joins, whatever that is. */
+      parts[i] = self->markup ? peft_tpl_escape (c, items[i]) : items[i];
+      if (parts[i] == NULL || !peft_tpl_get_string (c, parts[i]))
+        return NULL;
+    }
+  return peft_tpl_string_like (c, self, peft_tpl_join (c, self, parts, n));
 }
 
 static PeftTplValue *

@@ -88,7 +88,7 @@ repeat (PeftTplContext *c, const PeftTplValue *value, gint64 times)
   if (value->kind == PEFT_TPL_STRING)
     {
       char *text;
-      if (!peft_tpl_check_string (c, total) || !peft_tpl_charge (c, n))
+      if (!peft_tpl_check_string (c, total) || !peft_tpl_charge (c, (total + n) / 64))
         return NULL;
       text = peft_tpl_new (c, char, total + 1);
       for (gsize i = 0; i < n; i++)
@@ -354,8 +354,7 @@ slice (PeftTplContext *c, PeftTplValue *object, const PeftTplValue *key)
 
   if (object->kind != PEFT_TPL_STRING && object->kind != PEFT_TPL_LIST && object->kind != PEFT_TPL_TUPLE
       && object->kind != PEFT_TPL_RANGE)
-    return object->kind == PEFT_TPL_UNDEFINED ? peft_tpl_fail_undefined (c, object)
-                                              : peft_tpl_undefined (c, object, NULL);
+    return peft_tpl_fail_kind (c, object, _ ("something that can be sliced"));
   if (!peft_tpl_length (c, object, &length) || !slice_bound (c, key->slice.step, &step))
     return NULL;
   if (step == 0)

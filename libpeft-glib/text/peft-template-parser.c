@@ -285,6 +285,7 @@ parse_for (PeftTplParser *p, PeftTplNode *node)
   static const char *const ends[] = { "endfor", "else", NULL };
   static const char *const last[] = { "endfor", NULL };
   PeftTplBody *bodies = new_bodies (p, node, 2);
+  guint closures = p->closures;
 
   node->a = peft_tpl_parse_target (p, FALSE, "in");
   if (node->a == NULL)
@@ -308,6 +309,7 @@ parse_for (PeftTplParser *p, PeftTplNode *node)
   if (!parse_body (p, ends, &bodies[0]))
     return FALSE;
   p->loops--;
+  node->uses = p->closures - closures;
   if (peft_tpl_parser_skip_name (p, "else"))
     {
       if (!parse_body (p, last, &bodies[1]))
@@ -378,6 +380,7 @@ parse_macro_body (PeftTplParser *p, PeftTplNode *node, const char *end)
 {
   guint loops = p->loops, uses = p->uses;
 
+  p->closures++;
   p->loops = 0;
   p->uses = 0;
   if (!parse_single_body (p, node, end))

@@ -38,7 +38,8 @@ typedef enum
   PEFT_TPL_NODE_DATA,       /* value */
   PEFT_TPL_NODE_OUTPUT,     /* a */
   PEFT_TPL_NODE_IF,         /* items: conditions (NULL for else); bodies */
-  PEFT_TPL_NODE_FOR,        /* a: target, b: iterable, d: filter; bodies: loop, else; flag: recursive */
+  PEFT_TPL_NODE_FOR,        /* a: target, b: iterable, d: filter; bodies: loop, else; flag: recursive;
+                               uses: number of closures in the loop */
   PEFT_TPL_NODE_SET,        /* a: target, b: value */
   PEFT_TPL_NODE_SET_BLOCK,  /* a: target, b: filter chain or NULL; bodies: 1 */
   PEFT_TPL_NODE_MACRO,      /* name; items: parameters, defaults; bodies: 1; uses */
@@ -155,6 +156,7 @@ typedef struct
   guint depth;
   guint loops; /* around the current statement, within the current macro */
   guint uses;  /* special names seen in the current macro */
+  guint closures; /* macros and call blocks seen: they keep the scope they are defined in */
   GError **error;
 } PeftTplParser;
 

@@ -218,7 +218,7 @@ peft_tpl_pad (PeftTplContext *c, PeftTplValue *text, gint64 width, PeftTplValue 
     return text;
   missing = width - n;
   if (!peft_tpl_check_string (c, (gsize) MIN (missing, G_MAXINT32) * (fill != NULL ? fill->string.length : 1))
-      || !peft_tpl_charge (c, missing))
+      || !peft_tpl_charge (c, missing / 64))
     return NULL;
   left = where == 'l' ? 0 : where == 'r' ? missing : missing / 2 + (missing & width & 1);
   out = g_string_new (NULL);
