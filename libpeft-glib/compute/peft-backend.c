@@ -6,16 +6,12 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 #include "base/peft-error.h"
-#include "compute/reference/peft-reference-backend.h"
-#ifdef PEFT_HAVE_CPU
 #include "compute/cpu/peft-cpu-backend.h"
-#endif
+#include "compute/reference/peft-reference-backend.h"
 
 static const PeftBackendInfo backends[] = {
-#ifdef PEFT_HAVE_CPU
   { "cpu", N_ ("The processor"), peft_cpu_backend_open, peft_cpu_backend_count,
     peft_cpu_backend_describe, peft_cpu_backend_memory },
-#endif
   { "reference", N_ ("Slow and exact, for tests"), peft_reference_backend_open,
     peft_reference_backend_count, peft_reference_backend_describe, peft_reference_backend_memory },
 };

@@ -61,6 +61,8 @@ typedef enum
 typedef struct
 {
   PeftBackend *backend, *reference;
+  /* The same backend with another number of threads, which must give the same bits; may be NULL. */
+  PeftBackend *other_threads;
   PeftDType real; /* of PARITY_REAL */
   /* To prove that mistakes are found. */
   ParityTamper tamper;
