@@ -9,6 +9,7 @@
 #include "base/peft-error.h"
 #include "data/peft-data-messages.h"
 #include "text/peft-assistant-mask.h"
+#include "text/peft-chat-variables.h"
 
 static PeftJson *
 get_messages (const PeftDataRow *row, GError **error)
@@ -28,16 +29,6 @@ static PeftJson *
 make_variables (const PeftDataRow *row, PeftTokenizerCore *tokenizer, PeftJson *messages,
                 GError **error)
 {
-  static const struct
-  {
-    const char *name;
-    PeftSpecialToken token;
-  } specials[] = {
-    { "bos_token", PEFT_SPECIAL_BOS },
-    { "eos_token", PEFT_SPECIAL_EOS },
-    { "pad_token", PEFT_SPECIAL_PAD },
-    { "unk_token", PEFT_SPECIAL_UNK },
-  };
   g_autoptr (PeftJson) variables = NULL;
 
   if (row->kind == PEFT_DATA_KIND_CHAT && row->text[1] != NULL)
@@ -46,13 +37,7 @@ make_variables (const PeftDataRow *row, PeftTokenizerCore *tokenizer, PeftJson *
     variables = peft_json_new_object ();
   if (variables == NULL)
     return NULL;
-  for (guint i = 0; i < G_N_ELEMENTS (specials); i++)
-    {
-      const char *text = peft_tokenizer_core_get_special_token (tokenizer, specials[i].token);
-
-      if (text != NULL)
-        peft_json_set (variables, specials[i].name, peft_json_new_string (text));
-    }
+  peft_chat_variables_add_specials (variables, tokenizer);
   peft_json_set (variables, "messages", peft_json_ref (messages));
   peft_json_set (variables, "add_generation_prompt", peft_json_new_boolean (FALSE));
   return g_steal_pointer (&variables);
