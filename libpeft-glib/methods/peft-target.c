@@ -284,44 +284,32 @@ last_part (const char *path)
   return dot != NULL ? dot + 1 : path;
 }
 
-/* Modules that hold slots: "model", "model.layers", "model.layers.0", … */
-static GHashTable *
-list_containers (PeftCore *core)
+/* Modules that hold slots ("model", "model.layers", "model.layers.0" and so on) have no weight to adapt. */
+static gboolean
+refuse_containers (PeftTargets *self, PeftCore *core, GError **error)
 {
-  GHashTable *containers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
 
   for (guint i = 0; i < core->slots->len; i++)
     {
       PeftSlot *slot = core->slots->pdata[i];
 
       for (const char *dot = strchr (slot->path, '.'); dot != NULL; dot = strchr (dot + 1, '.'))
-        g_hash_table_add (containers, g_strndup (slot->path, dot - slot->path));
-    }
-  for (guint i = 0; i < core->slots->len; i++)
-    g_hash_table_remove (containers, ((PeftSlot *) core->slots->pdata[i])->path);
-  return containers;
-}
-
-static gboolean
-refuse_containers (PeftTargets *self, PeftCore *core, GError **error)
-{
-  g_autoptr (GHashTable) containers = list_containers (core);
-  GHashTableIter iter;
-  gpointer path;
-
-  g_hash_table_iter_init (&iter, containers);
-  while (g_hash_table_iter_next (&iter, &path, NULL))
-    {
-      PeftTargetMatch match;
-
-      if (!peft_targets_match (self, path, &match, error))
-        return FALSE;
-      if (match == PEFT_TARGET_YES)
         {
-          g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                       _ ("target_modules: '%s' is a module made of others, not a layer with a weight"),
-                       (const char *) path);
-          return FALSE;
+          char *path = g_strndup (slot->path, dot - slot->path);
+          PeftTargetMatch match = PEFT_TARGET_NO;
+
+          if (!g_hash_table_add (seen, path) || peft_core_find_slot (core, path) != NULL)
+            continue;
+          if (!peft_targets_match (self, path, &match, error))
+            return FALSE;
+          if (match == PEFT_TARGET_YES)
+            {
+              g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                           _ ("target_modules: '%s' is a module made of others, not a layer with a weight"),
+                           path);
+              return FALSE;
+            }
         }
     }
   return TRUE;

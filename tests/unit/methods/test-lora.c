@@ -317,9 +317,9 @@ check_gradient (PeftCore *core, PeftParam *param)
   minus = tiny_loss (core, FALSE);
   peft_param_upload (param, values);
   g_test_message ("%s: %g, numeric %g", param->key, along, (plus - minus) / 2.0);
-  /* Third-order terms of the step, 1e-3 squared, leave about 1e-5 relative. */
-  g_assert_cmpfloat (fabs (along), >, 1e-7);
-  g_assert_cmpfloat (fabs (along - (plus - minus) / 2.0), <, 1e-6 + 1e-3 * fabs (along));
+  /* Third-order terms of a step of 1e-3 and values rounded to float32 leave about 1e-5 relative. */
+  g_assert_cmpfloat (fabs (along), >, 1e-6);
+  g_assert_cmpfloat (fabs (along - (plus - minus) / 2.0), <, 1e-4 * fabs (along));
 }
 
 static void
