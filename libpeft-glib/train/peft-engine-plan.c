@@ -6,8 +6,8 @@
 
 /* Memory of passes: measured by running them on a plan backend. */
 
-static guint
-pass_hash (gconstpointer data)
+guint
+peft_pass_hash (gconstpointer data)
 {
   const PeftPass *p = data;
   guint flags = (p->gradients ? 1 : 0) | (p->checkpointing ? 2 : 0) | (p->training ? 4 : 0)
@@ -16,8 +16,8 @@ pass_hash (gconstpointer data)
   return ((p->batch * 31 + p->length) * 31 + p->n_labels) * 32 + flags;
 }
 
-static gboolean
-pass_equal (gconstpointer a, gconstpointer b)
+gboolean
+peft_pass_equal (gconstpointer a, gconstpointer b)
 {
   const PeftPass *p = a, *q = b;
 
@@ -35,7 +35,7 @@ peft_engine_new (PeftCore *core, PeftAdapter *adapter)
   g_assert (adapter == NULL || (adapter->active && adapter->core == core));
   self->core = peft_core_ref (core);
   self->adapter = adapter != NULL ? peft_adapter_ref (adapter) : NULL;
-  self->planned = g_hash_table_new_full (pass_hash, pass_equal, g_free, g_free);
+  self->planned = g_hash_table_new_full (peft_pass_hash, peft_pass_equal, g_free, g_free);
   self->plan = peft_plan_backend_new (core->backend);
   return self;
 }
@@ -183,6 +183,19 @@ peft_engine_reserve (PeftEngine *self, const PeftPass *passes, gsize n, GError *
   self->losses = g_renew (float, self->losses, n_labels + 1);
   self->correct = g_renew (gint32, self->correct, n_labels + 1);
   return TRUE;
+}
+
+gboolean
+peft_engine_reserve_set (PeftEngine *self, GHashTable *passes, GError **error)
+{
+  g_autoptr (GArray) list = g_array_new (FALSE, FALSE, sizeof (PeftPass));
+  GHashTableIter iter;
+  gpointer pass;
+
+  g_hash_table_iter_init (&iter, passes);
+  while (g_hash_table_iter_next (&iter, &pass, NULL))
+    g_array_append_vals (list, pass, 1);
+  return peft_engine_reserve (self, (const PeftPass *) list->data, list->len, error);
 }
 
 gsize

@@ -54,3 +54,9 @@ gboolean peft_engine_pass (PeftEngine *self, PeftArena *arena, PeftStaging *stag
                            PeftTensor **correct, double *extra_loss, PeftPassMemory *memory,
                            GError **error);
 void peft_engine_round_pass (const PeftEngine *self, PeftPass *pass);
+guint peft_pass_hash (gconstpointer pass);
+gboolean peft_pass_equal (gconstpointer a, gconstpointer b);
+/* The keys of the table are the passes. */
+gboolean peft_engine_reserve_set (PeftEngine *self, GHashTable *passes, GError **error);
+/* Labelled rows that a pass over the batch has. */
+guint32 peft_engine_count_labels (const PeftDataBatch *batch);

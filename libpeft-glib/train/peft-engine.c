@@ -241,6 +241,26 @@ peft_engine_pass (PeftEngine *self, PeftArena *arena, PeftStaging *staging, cons
 
 /* ---- Running ------------------------------------------------------------------------------- */
 
+/* Does position t of the line that starts at `line` predict a label? */
+static gboolean
+is_labelled (const PeftDataBatch *batch, gsize line, guint32 t)
+{
+  return t + 1 < batch->length && batch->segments[line + t] >= 0
+         && batch->segments[line + t + 1] == batch->segments[line + t]
+         && batch->labels[line + t + 1] >= 0;
+}
+
+guint32
+peft_engine_count_labels (const PeftDataBatch *batch)
+{
+  guint32 n = 0;
+
+  for (guint32 b = 0; b < batch->batch; b++)
+    for (guint32 t = 0; t < batch->length; t++)
+      n += is_labelled (batch, (gsize) b * batch->length, t);
+  return n;
+}
+
 /* Fills the host's copy of the batch in its rounded shape; returns the number of labelled rows. */
 static guint32
 stage (PeftEngine *self, const PeftDataBatch *batch, guint32 length, PeftPassCall *call)
@@ -263,8 +283,7 @@ stage (PeftEngine *self, const PeftDataBatch *batch, guint32 length, PeftPassCal
         segments[to] = padding ? PEFT_DATA_PADDING : batch->segments[from];
         call->max_position = MAX (call->max_position, positions[to] + 1);
         call->segmented |= segments[to] != 0;
-        if (!padding && t + 1 < batch->length && batch->segments[from + 1] == batch->segments[from]
-            && batch->labels[from + 1] >= 0)
+        if (is_labelled (batch, (gsize) b * batch->length, t))
           {
             if (n_labels < self->staging.n_labels)
               {

@@ -16,7 +16,10 @@ typedef void (*PeftEvaluateFunc) (guint64 done, guint64 total, gpointer data);
 gboolean peft_evaluate (PeftCore *core, const PeftEncodedSet *set, guint32 batch_size,
                         PeftEvaluateFunc func, gpointer data, GCancellable *cancellable,
                         PeftEvaluation *out, GError **error);
-/* The same with an engine that has reserved its passes, over the samples given. */
+/* The same with an engine of the caller's: reserve first, then over the samples given. */
+gboolean peft_evaluate_reserve (PeftEngine *engine, const PeftEncodedSet *set,
+                                const PeftDataSamples *samples, guint32 batch_size,
+                                GError **error);
 gboolean peft_evaluate_samples (PeftEngine *engine, const PeftEncodedSet *set,
                                 const PeftDataSamples *samples, guint32 batch_size,
                                 PeftDataBatch *batch, PeftEvaluateFunc func, gpointer data,

@@ -102,6 +102,7 @@ typedef struct
   guint64 trainable_parameters, all_parameters, peak_memory;
   gboolean stopped_early;
   guint64 resumed_from; /* step; 0: from the start */
+  double learning_rate;
   guint32 batch_size, micro_batch;
   gboolean checkpointing;
 } PeftTrainResult;
