@@ -182,8 +182,12 @@ get_depth (const PeftJson *json)
   if (kind != PEFT_JSON_ARRAY && kind != PEFT_JSON_OBJECT)
     return 0;
   for (gsize i = 0; i < peft_json_get_length (json); i++)
-    deepest = MAX (deepest, get_depth (kind == PEFT_JSON_ARRAY ? peft_json_get_element (json, i)
-                                                                : peft_json_get_value (json, i)));
+    {
+      guint depth = get_depth (kind == PEFT_JSON_ARRAY ? peft_json_get_element (json, i)
+                                                       : peft_json_get_value (json, i));
+
+      deepest = MAX (deepest, depth);
+    }
   return deepest + 1;
 }
 

@@ -3,7 +3,7 @@
 
 #include "data/peft-data-set-private.h"
 
-#define PEFT_DATA_MAX_ROW_IDS (1u << 24) /* token ids of one input_ids row */
+#define PEFT_DATA_MAX_ROW_IDS (1u << 20) /* token ids of one input_ids row */
 
 /* Finds out which form a record has and fills row's text or ids, form, kind and n_prompt; texts are
  * kept by set. Preference data (chosen and rejected answers, labelled answers) and rows with images

@@ -430,7 +430,7 @@ test_fixed_limits (void)
     g_string_append (text, ",1");
   g_string_append (text, "]}");
   g_assert_null (read_with ("a.jsonl", text->str, NULL, &error));
-  check_error ("ids", error, PEFT_ERROR_LIMIT, "input_ids: expected at most 16777216 ids");
+  check_error ("ids", error, PEFT_ERROR_LIMIT, "input_ids: expected at most 1048576 ids");
   g_clear_error (&error);
 
   /* A deep row is the parser's limit, found by way of its line. */
