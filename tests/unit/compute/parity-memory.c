@@ -8,15 +8,23 @@
 #define GUARD 256
 #define SEED 77
 
+/* Many arguments are made: all take their normals from one table, each at a place of its own. */
+#define N_NORMALS 65536
+
 double *
 parity_normal (guint stream, double scale, gint64 n)
 {
-  g_autofree float *normal = g_new (float, MAX (n, 1));
+  static float *normals;
   double *values = g_new (double, MAX (n, 1));
+  guint start = stream * 10007;
 
-  peft_random_fill_normal (SEED, stream, 0, 1, normal, n);
+  if (normals == NULL)
+    {
+      normals = g_new (float, N_NORMALS);
+      peft_random_fill_normal (SEED, 1, 0, 1, normals, N_NORMALS);
+    }
   for (gint64 i = 0; i < n; i++)
-    values[i] = normal[i] * scale;
+    values[i] = normals[(start + i) % N_NORMALS] * scale;
   return values;
 }
 
@@ -62,16 +70,13 @@ make_values (const ParityArg *arg, guint stream, gint64 n)
   return x;
 }
 
-/* Random bits with scales that make values of about 1. */
+/* Turns noise into a block: scales that make values of about 1. */
 static void
 make_block (PeftDType dtype, guint8 *block, guint stream, gint64 index)
 {
-  const PeftDTypeInfo *info = peft_dtype_get_info (dtype);
   guint16 scale, minimum;
   float size = 0.5f + peft_random_uniform (SEED, stream, index);
 
-  for (guint i = 0; i < info->block_bytes; i++)
-    block[i] = peft_random_u32 (SEED, stream + 1, index * info->block_bytes + i);
   switch ((int) dtype)
     {
     case PEFT_DTYPE_Q4_0:
@@ -131,18 +136,38 @@ lay_out (PeftView *view, ParityLayout layout)
     }
 }
 
-gsize
-parity_memory_offset (const ParityMemory *self, gint64 index)
+void
+parity_memory_find_offsets (ParityMemory *self)
 {
   const PeftDTypeInfo *info = peft_dtype_get_info (self->view.dtype);
-  gint64 at = 0;
+  gint64 n = peft_view_n_values (&self->view), index[PEFT_MAX_DIMS] = { 0 };
 
-  for (guint i = self->view.n_dims; i-- > 0;)
+  self->offsets = g_new (gsize, MAX (n, 1));
+  for (gint64 i = 0; i < n; i++)
     {
-      at += index % self->view.shape[i] * self->view.stride[i];
-      index /= self->view.shape[i];
+      gint64 at = 0;
+
+      for (guint d = 0; d < self->view.n_dims; d++)
+        at += index[d] * self->view.stride[d];
+      self->offsets[i] = self->view.offset + at / info->block_size * info->block_bytes;
+      for (guint d = self->view.n_dims; d-- > 0 && ++index[d] == self->view.shape[d];)
+        index[d] = 0;
     }
-  return self->view.offset + at / info->block_size * info->block_bytes;
+}
+
+/* Bits without a pattern; xorshift64 (Marsaglia 2003). */
+static void
+fill_noise (guint8 *bytes, gsize n, guint stream)
+{
+  guint64 state = G_GUINT64_CONSTANT (0x9e3779b97f4a7c15) + stream;
+
+  for (gsize i = 0; i < n; i++)
+    {
+      state ^= state << 13;
+      state ^= state >> 7;
+      state ^= state << 17;
+      bytes[i] = state >> 32;
+    }
 }
 
 void
@@ -156,20 +181,20 @@ parity_memory_init (ParityMemory *self, const ParityArg *arg, PeftDType dtype, g
   lay_out (&self->view, arg->layout);
   self->size = self->view.offset + peft_view_span (&self->view) + GUARD;
   self->bytes = g_malloc (self->size);
-  for (gsize i = 0; i < self->size; i++)
-    self->bytes[i] = peft_random_u32 (SEED, 999, i);
+  fill_noise (self->bytes, self->size, stream);
+  parity_memory_find_offsets (self);
 
   n = peft_view_n_values (&self->view);
   if (info->block_size > 1)
     for (gint64 i = 0; i < n; i += info->block_size)
-      make_block (dtype, self->bytes + parity_memory_offset (self, i), stream * 10, i);
+      make_block (dtype, self->bytes + self->offsets[i], stream, i);
   else
     {
       g_autofree double *values = make_values (arg, stream, n);
 
       for (gint64 i = 0; i < n; i++)
         {
-          guint8 *at = self->bytes + parity_memory_offset (self, i);
+          guint8 *at = self->bytes + self->offsets[i];
           float single = values[i];
           gint32 integer = lrint (values[i]);
 
@@ -187,6 +212,7 @@ void
 parity_memory_clear (ParityMemory *self)
 {
   g_clear_pointer (&self->bytes, g_free);
+  g_clear_pointer (&self->offsets, g_free);
 }
 
 double *
@@ -199,7 +225,7 @@ parity_memory_values (const ParityMemory *self)
 
   for (gint64 i = 0; i < n; i++)
     {
-      const guint8 *at = self->bytes + parity_memory_offset (self, i);
+      const guint8 *at = self->bytes + self->offsets[i];
       gint32 integer;
 
       if (self->view.dtype == PEFT_DTYPE_F64)
@@ -218,18 +244,17 @@ parity_memory_values (const ParityMemory *self)
   return values;
 }
 
-gboolean *
+guint8 *
 parity_memory_owned (const ParityMemory *self)
 {
   const PeftDTypeInfo *info = peft_dtype_get_info (self->view.dtype);
   gint64 n = peft_view_n_values (&self->view);
-  gboolean *owned = g_new0 (gboolean, self->size);
+  guint8 *owned = g_new0 (guint8, self->size);
 
   for (gint64 i = 0; i < n; i += info->block_size)
     {
-      gsize at = parity_memory_offset (self, i);
       for (guint j = 0; j < info->block_bytes; j++)
-        owned[at + j] = TRUE;
+        owned[self->offsets[i] + j] = 1;
     }
   return owned;
 }

@@ -115,6 +115,7 @@ expected_values (const Operand *operand)
   double *values;
 
   memory.bytes = g_malloc (MAX (memory.size, 1));
+  parity_memory_find_offsets (&memory);
   peft_buffer_download (operand->expected, 0, memory.bytes, memory.size);
   values = parity_memory_values (&memory);
   parity_memory_clear (&memory);
@@ -147,7 +148,7 @@ tamper (Parity *self, Operand *operands, guint n)
     case PARITY_TAMPER_VALUE:
       {
         gint64 last = peft_view_n_values (&output->after.view) - 1;
-        float *value = (float *) (output->after.bytes + parity_memory_offset (&output->after, last));
+        float *value = (float *) (output->after.bytes + output->before.offsets[last]);
         *value += 0.01f + 0.01f * fabsf (*value);
         break;
       }
@@ -171,7 +172,7 @@ static char *
 compare_guards (const Operand *operands, guint n, guint index)
 {
   const Operand *operand = &operands[index];
-  g_autofree gboolean *owned = parity_memory_owned (&operand->before);
+  g_autofree guint8 *owned = parity_memory_owned (&operand->before);
   gboolean written = is_written (operands, n, index);
 
   for (gsize i = 0; i < operand->before.size; i++)
@@ -187,8 +188,12 @@ static char *
 compare_values (Parity *self, const PeftKernelInfo *info, const ParityOptions *options,
                 const Operand *operand, const Operand *memory)
 {
-  ParityMemory found_memory
-      = { .view = operand->before.view, .bytes = memory->after.bytes, .size = memory->after.size };
+  ParityMemory found_memory = {
+    .view = operand->before.view,
+    .bytes = memory->after.bytes,
+    .size = memory->after.size,
+    .offsets = operand->before.offsets,
+  };
   g_autofree double *expected = expected_values (operand);
   g_autofree double *found = parity_memory_values (&found_memory);
   gint64 n = peft_view_n_values (&operand->before.view);
@@ -299,6 +304,7 @@ compare (Parity *self, PeftKernel kernel, gconstpointer params, const ParityArg 
       {
         operands[i].after = operands[i].before;
         operands[i].after.bytes = g_malloc (operands[i].before.size);
+        operands[i].after.offsets = NULL;
         peft_buffer_download (operands[i].tested, 0, operands[i].after.bytes,
                               operands[i].before.size);
       }

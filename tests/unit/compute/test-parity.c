@@ -183,6 +183,13 @@ static const gint64 row_shapes[][4] = {
   { 1, 1, 65, 31 }, { 2, 31, 3, 7 }, { 0, 3, 2, 8 }, { 1, 1, 70, 1030 },
 };
 
+/* The last shape is there for the threads: a few variants do. */
+static guint
+n_variants (guint shape, guint n)
+{
+  return shape + 1 == G_N_ELEMENTS (row_shapes) ? 2 : n;
+}
+
 static ParityArg
 rows_arg (const char *name, PeftDType dtype, const gint64 *shape, ParityLayout layout)
 {
@@ -617,7 +624,7 @@ test_copy (Parity *self)
   for (guint from = 0; from < G_N_ELEMENTS (types); from++)
     for (guint to = 0; to < G_N_ELEMENTS (types); to++)
       for (guint s = 0; s < G_N_ELEMENTS (row_shapes); s++)
-        for (guint v = 0; v < 8; v++)
+        for (guint v = 0; v < n_variants (s, 8); v++)
           {
             PeftCopyParams params = { .alpha = v % 2 ? 0.75 : 1, .accumulate = v % 4 >= 2 };
             LABEL ("type %u to %u shape %u variant %u", from, to, s, v);
@@ -650,7 +657,7 @@ test_unary (Parity *self)
 {
   for (guint op = 0; op < PEFT_N_UNARY; op++)
     for (guint s = 0; s < G_N_ELEMENTS (row_shapes); s++)
-      for (guint v = 0; v < 3; v++)
+      for (guint v = 0; v < n_variants (s, 3); v++)
         {
           ParityArg x = rows_arg ("x", REAL, row_shapes[s], any_layout_at (v + op));
           LABEL ("operation %u shape %u variant %u", op, s, v);
