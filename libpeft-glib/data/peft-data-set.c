@@ -258,6 +258,33 @@ peft_data_set_row_to_json (const PeftDataSet *self, guint index)
   return json;
 }
 
+PeftDataSet *
+peft_data_set_dup_row (const PeftDataSet *self, guint index)
+{
+  PeftDataSet *copy = peft_data_set_new ();
+  PeftDataRow row = *peft_data_set_get_row (self, index);
+  const DataFile *file = get_file (self, row.file);
+
+  row.file = peft_data_set_add_file (copy, file->path);
+  peft_data_set_set_format (copy, row.file, file->format);
+  if (row.kind == PEFT_DATA_KIND_IDS)
+    {
+      const PeftDataIds *ids = row.ids;
+
+      row.ids = peft_data_ids_new (ids->length, ids->mask != NULL);
+      memcpy (row.ids->ids, ids->ids, ids->length * sizeof (gint32));
+      memcpy (row.ids->labels, ids->labels, ids->length * sizeof (gint32));
+      if (ids->mask != NULL)
+        memcpy (row.ids->mask, ids->mask, ids->length);
+    }
+  else
+    for (guint i = 0; i < (row.kind == PEFT_DATA_KIND_TEXT ? 1 : 2); i++)
+      if (row.text[i] != NULL)
+        row.text[i] = peft_data_set_keep_text (copy, row.text[i], strlen (row.text[i]));
+  peft_data_set_add_row (copy, &row);
+  return copy;
+}
+
 char *
 peft_data_set_describe_row (const PeftDataSet *self, guint index)
 {

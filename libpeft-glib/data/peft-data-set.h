@@ -74,6 +74,8 @@ const char *const *peft_data_set_get_unused_columns (const PeftDataSet *self, gu
 /* The row as a JSON object with the usual names (messages, prompt and completion, instruction and
  * output, text, input_ids), for previews. */
 PeftJson *peft_data_set_row_to_json (const PeftDataSet *self, guint index);
+/* A new set with that row alone, which keeps its place in its file for messages. */
+PeftDataSet *peft_data_set_dup_row (const PeftDataSet *self, guint index);
 /* "FILE: row N (line L)": how messages name a row. */
 char *peft_data_set_describe_row (const PeftDataSet *self, guint index);
 

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "data/peft-data-encode.h"
+#include "peft-dataset.h"
+
+PeftDataSet *peft_dataset_get_set (PeftDataset *self);
+/* Token ids and labels of all rows. tokenizer: NULL, when only input_ids rows are there. max_length 0: the
+ * default; vocab_size 0: not known. */
+PeftEncodedSet *peft_dataset_encode (PeftDataset *self, PeftTokenizer *tokenizer,
+                                     PeftLossOn loss_on, guint max_length, guint vocab_size,
+                                     GCancellable *cancellable, GError **error);
