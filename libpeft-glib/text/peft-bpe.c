@@ -4,6 +4,7 @@
 #include "text/peft-bpe-private.h"
 
 #include <glib/gi18n-lib.h>
+#include <math.h>
 
 #include "base/peft-error.h"
 #include "text/peft-text-util.h"
@@ -234,6 +235,12 @@ peft_bpe_add_merges_from_scores (PeftBpe *self, const float *scores, gsize n, GE
       guint32 chars = text != NULL ? (guint32) g_utf8_strlen (text, length) : 0;
       guint32 k = 1;
 
+      if (isnan (scores[id]))
+        {
+          g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
+                       _("the score of token %" G_GSIZE_FORMAT " is not a number"), id);
+          return FALSE;
+        }
       /* Of a text given twice, the id that it is looked up by counts. */
       if (text == NULL || peft_vocab_lookup (vocab, text, length) != (gint32) id)
         continue;

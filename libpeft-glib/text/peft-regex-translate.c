@@ -16,7 +16,10 @@
 /* White_Space. PCRE2's own \s also has U+180E. */
 #define SPACE_SET "\\t-\\r\\x{85}\\p{Z}"
 /* PCRE2's own \w changed with its releases. */
-#define WORD_SET "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define POSIX_WORD_SET "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+/* \w there also has the superscripts and fractions of Latin-1, unlike [:word:]. */
+#define WORD_SET POSIX_WORD_SET "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
+#define GRAPH_SET "\\p{L}\\p{M}\\p{N}\\p{P}\\p{S}\\p{Cf}\\p{Co}"
 #define HEX_SET "0-9A-Fa-f"
 
 typedef struct
@@ -38,6 +41,7 @@ static const struct
 } property_names[] = {
   { "alnum", "\\p{Alphabetic}\\p{Nd}" },
   { "alpha", "\\p{Alphabetic}" },
+  { "blank", "\\t\\p{Zs}" },
   { "closepunctuation", "\\p{Pe}" },
   { "cntrl", "\\p{Cc}" },
   { "connectorpunctuation", "\\p{Pc}" },
@@ -49,6 +53,7 @@ static const struct
   { "enclosingmark", "\\p{Me}" },
   { "finalpunctuation", "\\p{Pf}" },
   { "format", "\\p{Cf}" },
+  { "graph", GRAPH_SET },
   { "initialpunctuation", "\\p{Pi}" },
   { "letter", "\\p{L}" },
   { "letternumber", "\\p{Nl}" },
@@ -68,8 +73,9 @@ static const struct
   { "otherpunctuation", "\\p{Po}" },
   { "othersymbol", "\\p{So}" },
   { "paragraphseparator", "\\p{Zp}" },
+  { "print", GRAPH_SET "\\p{Zs}" },
   { "privateuse", "\\p{Co}" },
-  { "punct", "\\p{P}$+<=>\\^`|~" },
+  { "punct", "\\p{P}" },
   { "punctuation", "\\p{P}" },
   { "separator", "\\p{Z}" },
   { "space", SPACE_SET },
@@ -111,6 +117,32 @@ copy_char (Translator *t)
   t->p += n;
 }
 
+static const char *
+find_set (const char *name)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (property_names); i++)
+    if (g_ascii_strcasecmp (property_names[i].name, name) == 0)
+      return property_names[i].pcre;
+  return NULL;
+}
+
+/* A set, or what it leaves out: within brackets only a set of one property can be turned around. */
+static gboolean
+append_set (Translator *t, const char *set, gboolean negative, gboolean in_class, GError **error)
+{
+  gboolean single = g_str_has_prefix (set, "\\p{") && strchr (set + 1, '\\') == NULL;
+
+  if (in_class && negative && !single)
+    return refuse (t, _("a negated property of several parts within brackets"), error);
+  if (in_class && negative)
+    g_string_append_printf (t->out, "\\P%s", set + 2);
+  else if (in_class)
+    g_string_append (t->out, set);
+  else
+    g_string_append_printf (t->out, negative ? "[^%s]" : "[%s]", set);
+  return TRUE;
+}
+
 /* \p{Han} is the script there and, since PCRE2 10.40, the script extensions here. */
 static gboolean
 is_script (const char *name)
@@ -131,7 +163,8 @@ translate_property (Translator *t, gboolean in_class, GError **error)
 {
   gboolean negative = *t->p == 'P';
   g_autoptr (GString) name = g_string_new (NULL);
-  const char *set = NULL;
+  const char *set;
+  gboolean script;
 
   t->p++;
   if (t->p == t->end || *t->p != '{')
@@ -151,25 +184,12 @@ translate_property (Translator *t, gboolean in_class, GError **error)
   if (t->p == t->end)
     return truncated (t, error);
   t->p++;
-  for (gsize i = 0; i < G_N_ELEMENTS (property_names); i++)
-    if (g_ascii_strcasecmp (property_names[i].name, name->str) == 0)
-      set = property_names[i].pcre;
-
-  if (set == NULL)
-    {
-      gboolean script = name->len > 2 && is_script (name->str);
-      g_string_append_printf (t->out, "\\%c{%s%s}", negative ? 'P' : 'p', script ? "sc:" : "",
-                              name->str);
-    }
-  else if (!negative)
-    g_string_append_printf (t->out, in_class ? "%s" : "[%s]", set);
-  else if (!in_class)
-    g_string_append_printf (t->out, "[^%s]", set);
-  else if (g_str_has_prefix (set, "\\p{") && strchr (set + 1, '\\') == NULL &&
-           set[strlen (set) - 1] == '}')
-    g_string_append_printf (t->out, "\\P%s", set + 2);
-  else
-    return refuse (t, _("a negated property of several parts within brackets"), error);
+  set = find_set (name->str);
+  if (set != NULL)
+    return append_set (t, set, negative, in_class, error);
+  script = name->len > 2 && is_script (name->str);
+  g_string_append_printf (t->out, "\\%c{%s%s}", negative ? 'P' : 'p', script ? "sc:" : "",
+                          name->str);
   return TRUE;
 }
 
@@ -236,33 +256,44 @@ translate_escape (Translator *t, gboolean in_class, GError **error)
     default:
       g_string_append_c (t->out, '\\');
       copy_char (t);
+      /* The braces of \x{1F600} are no interval. */
+      if (c == 'x' && t->p < t->end && *t->p == '{')
+        while (t->p < t->end && t->p[-1] != '}')
+          copy_char (t);
       return TRUE;
     }
   t->p++;
   return TRUE;
 }
 
-static gboolean translate_class (Translator *t, GError **error);
-
-/* At [: of a POSIX bracket; FALSE where it is none. */
+/* At [:NAME:] or [:^NAME:]; *found FALSE where it is none. */
 static gboolean
-translate_posix (Translator *t)
+translate_posix (Translator *t, gboolean *found, GError **error)
 {
   const char *close = g_strstr_len (t->p, t->end - t->p, ":]");
+  const char *start = t->p + 2;
+  gboolean negative = start < t->end && *start == '^';
+  g_autofree char *name = NULL;
+  const char *set;
 
-  for (const char *q = t->p + 2; close != NULL && q < close; q++)
-    if (!g_ascii_isalpha (*q) && *q != '^')
+  *found = FALSE;
+  start += negative;
+  for (const char *q = start; close != NULL && q < close; q++)
+    if (!g_ascii_isalpha (*q))
       close = NULL;
-  if (close == NULL)
-    return FALSE;
-  if (strncmp (t->p, "[:space:]", 9) == 0)
-    g_string_append (t->out, SPACE_SET);
-  else if (strncmp (t->p, "[:word:]", 8) == 0)
-    g_string_append (t->out, WORD_SET);
-  else
-    g_string_append_len (t->out, t->p, close + 2 - t->p);
+  if (close == NULL || close <= start)
+    return TRUE;
+  name = g_strndup (start, close - start);
+  set = find_set (name);
+  if (strcmp (name, "punct") == 0)
+    set = "\\p{P}\\p{S}";
+  else if (strcmp (name, "word") == 0)
+    set = POSIX_WORD_SET;
+  if (set == NULL)
+    return refuse (t, name, error);
+  *found = TRUE;
   t->p = close + 2;
-  return TRUE;
+  return append_set (t, set, negative, TRUE, error);
 }
 
 /* The inside of brackets up to the closing one or &&. Positive brackets within are their union. */
@@ -284,7 +315,11 @@ translate_members (Translator *t, gboolean nested, GError **error)
         }
       else if (*t->p == '[')
         {
-          if (t->p + 1 < t->end && t->p[1] == ':' && translate_posix (t))
+          gboolean posix = FALSE;
+
+          if (t->p + 1 < t->end && t->p[1] == ':' && !translate_posix (t, &posix, error))
+            return FALSE;
+          if (posix)
             continue;
           t->p++;
           if (t->p < t->end && *t->p == '^')
