@@ -30,6 +30,7 @@ peft_train_options_init (PeftTrainOptions *self)
     .seed = 42,
     .optimizer = "adamw",
     .schedule = "cosine",
+    .learning_rate = -1,
     .max_grad_norm = 1,
     .beta1 = 0.9,
     .beta2 = 0.999,
@@ -450,20 +451,16 @@ count_all (PeftAdapter *adapter)
   return adapter->method == NULL ? own : own + peft_core_get_n_parameters (adapter->core);
 }
 
-gboolean
-peft_train (PeftAdapter *adapter, const PeftTrainOptions *options, PeftTrainFunc func,
-            gpointer data, GCancellable *cancellable, PeftTrainResult *result, GError **error)
+static PeftTrainRun
+make_run (PeftAdapter *adapter, const PeftTrainOptions *options)
 {
-  PeftTrainRun run = {
+  const double recommended = adapter->method != NULL ? adapter->method->learning_rate : FULL_RATE;
+
+  return (PeftTrainRun){
     .adapter = adapter,
     .core = adapter->core,
     .options = options,
-    .func = func,
-    .data = data,
-    .cancellable = cancellable,
-    .learning_rate = options->learning_rate != 0
-                         ? options->learning_rate
-                         : adapter->method != NULL ? adapter->method->learning_rate : FULL_RATE,
+    .learning_rate = options->learning_rate < 0 ? recommended : options->learning_rate,
     .batch_size = options->batch_size,
     .micro_batch = options->micro_batch,
     .accumulation = options->accumulation,
@@ -475,9 +472,36 @@ peft_train (PeftAdapter *adapter, const PeftTrainOptions *options, PeftTrainFunc
       .all_parameters = count_all (adapter),
     },
   };
+}
+
+gboolean
+peft_train_plan (PeftAdapter *adapter, const PeftTrainOptions *options, PeftTrainResult *result,
+                 PeftMemoryPlan *plan, GError **error)
+{
+  PeftTrainRun run = make_run (adapter, options);
+  gboolean done;
+
+  run.engine = peft_engine_new (run.core, adapter);
+  done = check_options (&run, error) && peft_train_prepare_data (&run, error)
+         && peft_train_choose_sizes (&run, error);
+  *result = (PeftTrainResult){ 0 };
+  fill_result (&run, result);
+  *plan = run.plan;
+  clear (&run);
+  return done;
+}
+
+gboolean
+peft_train (PeftAdapter *adapter, const PeftTrainOptions *options, PeftTrainFunc func,
+            gpointer data, GCancellable *cancellable, PeftTrainResult *result, GError **error)
+{
+  PeftTrainRun run = make_run (adapter, options);
   g_autoptr (GError) local_error = NULL;
   gboolean done;
 
+  run.func = func;
+  run.data = data;
+  run.cancellable = cancellable;
   *result = (PeftTrainResult){ 0 };
   done = start (&run, &local_error);
   if (done)

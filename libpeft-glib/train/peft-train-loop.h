@@ -58,7 +58,7 @@ typedef struct
   guint64 memory;            /* bytes the run may plan with; 0: what the machine has */
 } PeftTrainOptions;
 
-/* The defaults of the command line; learning_rate is left 0 and means the method's. */
+/* The defaults of the command line; learning_rate is left at -1 and means the method's. */
 void peft_train_options_init (PeftTrainOptions *self);
 
 typedef enum
@@ -113,3 +113,7 @@ typedef struct
 gboolean peft_train (PeftAdapter *adapter, const PeftTrainOptions *options, PeftTrainFunc func,
                      gpointer data, GCancellable *cancellable, PeftTrainResult *result,
                      GError **error);
+
+/* What a run would need and do, without starting it: of result the sizes and counts. */
+gboolean peft_train_plan (PeftAdapter *adapter, const PeftTrainOptions *options,
+                          PeftTrainResult *result, PeftMemoryPlan *plan, GError **error);
