@@ -24,7 +24,7 @@ peft_data_batch_free (PeftDataBatch *self)
 void
 peft_data_batch_reserve (PeftDataBatch *self, guint32 batch, guint32 length)
 {
-  gsize n = (gsize) batch * length;
+  gsize n = (gsize)batch * length;
 
   if (n <= self->capacity)
     return;
@@ -36,8 +36,10 @@ peft_data_batch_reserve (PeftDataBatch *self, guint32 batch, guint32 length)
 }
 
 guint32
-peft_data_batch_find_length (const PeftEncodedSet *set, const PeftDataSamples *samples,
-                             const guint32 *indices, guint32 n)
+peft_data_batch_find_length (const PeftEncodedSet *set,
+                             const PeftDataSamples *samples,
+                             const guint32 *indices,
+                             guint32 n)
 {
   guint32 length = 0;
 
@@ -58,7 +60,7 @@ fill_row (PeftDataBatch *self, const PeftEncodedSet *set, guint32 index, gsize a
     {
       gboolean padding = row->mask != NULL && row->mask[t] == 0;
 
-      self->positions[at + t] = (gint32) t;
+      self->positions[at + t] = (gint32)t;
       self->segments[at + t] = padding ? PEFT_DATA_PADDING : segment;
       if (!padding)
         self->n_tokens++;
@@ -67,8 +69,11 @@ fill_row (PeftDataBatch *self, const PeftEncodedSet *set, guint32 index, gsize a
 }
 
 void
-peft_data_batch_fill (PeftDataBatch *self, const PeftEncodedSet *set,
-                      const PeftDataSamples *samples, const guint32 *indices, guint32 n,
+peft_data_batch_fill (PeftDataBatch *self,
+                      const PeftEncodedSet *set,
+                      const PeftDataSamples *samples,
+                      const guint32 *indices,
+                      guint32 n,
                       guint32 length)
 {
   peft_data_batch_reserve (self, n, length);
@@ -78,7 +83,7 @@ peft_data_batch_fill (PeftDataBatch *self, const PeftEncodedSet *set,
   self->n_targets = 0;
   for (guint32 i = 0; i < n; i++)
     {
-      gsize at = (gsize) i * length;
+      gsize at = (gsize)i * length;
       gsize end = at + length;
       guint32 first;
       guint32 last;
@@ -91,7 +96,7 @@ peft_data_batch_fill (PeftDataBatch *self, const PeftEncodedSet *set,
           guint32 row_length = peft_encoded_set_get_row (set, samples->rows[r])->length;
 
           g_assert (row_length <= end - at);
-          fill_row (self, set, samples->rows[r], at, (gint32) (r - first));
+          fill_row (self, set, samples->rows[r], at, (gint32)(r - first));
           at += row_length;
         }
       for (gint32 t = 0; at < end; at++, t++)

@@ -20,17 +20,27 @@ typedef struct
   gsize capacity;
 } PeftDataBatch;
 
-PeftDataBatch *peft_data_batch_new (void);
-void peft_data_batch_free (PeftDataBatch *self);
+PeftDataBatch *
+peft_data_batch_new (void);
+void
+peft_data_batch_free (PeftDataBatch *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PeftDataBatch, peft_data_batch_free)
 
 /* Makes room once for what will be filled in, so that filling allocates nothing. */
-void peft_data_batch_reserve (PeftDataBatch *self, guint32 batch, guint32 length);
+void
+peft_data_batch_reserve (PeftDataBatch *self, guint32 batch, guint32 length);
 
 /* The longest of these samples. */
-guint32 peft_data_batch_find_length (const PeftEncodedSet *set, const PeftDataSamples *samples,
-                                     const guint32 *indices, guint32 n);
+guint32
+peft_data_batch_find_length (const PeftEncodedSet *set,
+                             const PeftDataSamples *samples,
+                             const guint32 *indices,
+                             guint32 n);
 /* Fills n samples, padded on the right to length, which is at least that of the longest. */
-void peft_data_batch_fill (PeftDataBatch *self, const PeftEncodedSet *set,
-                           const PeftDataSamples *samples, const guint32 *indices, guint32 n,
-                           guint32 length);
+void
+peft_data_batch_fill (PeftDataBatch *self,
+                      const PeftEncodedSet *set,
+                      const PeftDataSamples *samples,
+                      const guint32 *indices,
+                      guint32 n,
+                      guint32 length);

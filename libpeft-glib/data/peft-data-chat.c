@@ -26,7 +26,9 @@ get_messages (const PeftDataRow *row, GError **error)
 
 /* The variables that transformers gives to a template. */
 static PeftJson *
-make_variables (const PeftDataRow *row, PeftTokenizerCore *tokenizer, PeftJson *messages,
+make_variables (const PeftDataRow *row,
+                PeftTokenizerCore *tokenizer,
+                PeftJson *messages,
                 GError **error)
 {
   g_autoptr (PeftJson) variables = NULL;
@@ -71,7 +73,7 @@ check_calls (const PeftJson *messages, const char *text, GError **error)
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
                        _ ("messages[%u].tool_calls: the chat template leaves the call of %.80s out "
                           "of the text"),
-                       (guint) i, peft_json_get_string (name));
+                       (guint)i, peft_json_get_string (name));
           return FALSE;
         }
     }
@@ -89,8 +91,8 @@ choose_messages (const PeftDataRow *row, const PeftJson *messages, PeftDataLossO
   for (gsize i = 0; i < peft_json_get_length (messages); i++)
     {
       const PeftJson *message = peft_json_get_element (messages, i);
-      guint8 learnt = peft_json_get_member (message, "weight") == NULL
-                      && (!completion || i >= row->n_prompt);
+      guint8 learnt
+          = peft_json_get_member (message, "weight") == NULL && (!completion || i >= row->n_prompt);
 
       if (is_assistant (message))
         g_byte_array_append (chosen, &learnt, 1);
@@ -114,10 +116,11 @@ filter_spans (GArray *spans, const GByteArray *chosen, GError **error)
     return TRUE;
   if (n_chosen > 0 && spans->len != chosen->len)
     {
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
-                   _ ("the chat template marks %u pieces of text for %u assistant messages: which of "
-                      "them are to be learnt cannot be told"),
-                   spans->len, chosen->len);
+      g_set_error (
+          error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
+          _ ("the chat template marks %u pieces of text for %u assistant messages: which of "
+             "them are to be learnt cannot be told"),
+          spans->len, chosen->len);
       return FALSE;
     }
   for (guint i = 0; n_chosen > 0 && i < spans->len; i++)
@@ -128,7 +131,10 @@ filter_spans (GArray *spans, const GByteArray *chosen, GError **error)
 }
 
 static char *
-render (PeftTemplate *template, const PeftJson *variables, PeftDataLossOn loss_on, GArray **spans,
+render (PeftTemplate *template,
+        const PeftJson *variables,
+        PeftDataLossOn loss_on,
+        GArray **spans,
         GError **error)
 {
   PeftTextSpan all = { 0, 0 };
@@ -146,8 +152,10 @@ render (PeftTemplate *template, const PeftJson *variables, PeftDataLossOn loss_o
 }
 
 char *
-peft_data_chat_render (const PeftDataRow *row, const PeftDataEncodeOptions *options,
-                       GArray **spans, GError **error)
+peft_data_chat_render (const PeftDataRow *row,
+                       const PeftDataEncodeOptions *options,
+                       GArray **spans,
+                       GError **error)
 {
   g_autoptr (PeftJson) messages = get_messages (row, error);
   g_autoptr (PeftJson) variables = NULL;

@@ -111,7 +111,7 @@ read_quoted_cell (Csv *self, GError **error)
       g_string_append_len (self->cell, p, quote - p);
       if (!check_cell_length (self, start, error))
         return CELL_ERROR;
-      self->at = (gsize) (quote - self->text) + 1;
+      self->at = (gsize)(quote - self->text) + 1;
       if (self->at < self->length && self->text[self->at] == '"')
         {
           g_string_append_c (self->cell, '"');
@@ -143,7 +143,7 @@ read_cell (Csv *self, GError **error)
 
       if (read_separator (self, &end))
         {
-          g_string_append_len (self->cell, self->text + start, (gssize) (at - start));
+          g_string_append_len (self->cell, self->text + start, (gssize)(at - start));
           return check_cell_length (self, line, error) ? end : CELL_ERROR;
         }
       self->at++;
@@ -226,9 +226,13 @@ read_record (Csv *self, GPtrArray *names, GError **error)
 }
 
 gboolean
-peft_data_records_read_csv (const char *text, gsize length, char delimiter,
-                            const PeftDataRecordLimits *limits, PeftDataRecordFunc func,
-                            gpointer user_data, GError **error)
+peft_data_records_read_csv (const char *text,
+                            gsize length,
+                            char delimiter,
+                            const PeftDataRecordLimits *limits,
+                            PeftDataRecordFunc func,
+                            gpointer user_data,
+                            GError **error)
 {
   g_autoptr (GString) cell = g_string_new (NULL);
   g_autoptr (GPtrArray) names = NULL;

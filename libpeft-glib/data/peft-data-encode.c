@@ -51,7 +51,7 @@ encode_raw (Encoder *self, const char *text, gsize length, GError **error)
   gint32 bos = peft_tokenizer_core_get_special_id (tokenizer, PEFT_SPECIAL_BOS);
   gint32 eos = peft_tokenizer_core_get_special_id (tokenizer, PEFT_SPECIAL_EOS);
 
-  if (!peft_tokenizer_core_encode (tokenizer, text, (gssize) length, TRUE, self->ids, self->spans,
+  if (!peft_tokenizer_core_encode (tokenizer, text, (gssize)length, TRUE, self->ids, self->spans,
                                    error))
     return FALSE;
   if (bos >= 0 && peft_tokenizer_core_adds_bos (tokenizer) && self->ids->len > 1
@@ -89,8 +89,9 @@ append_eos (Encoder *self)
 
   if (eos < 0)
     {
-      peft_encoded_set_warn (self->out, _ ("the tokenizer has no end-of-text token: the model will not "
-                                           "learn where an answer ends"));
+      peft_encoded_set_warn (self->out,
+                             _ ("the tokenizer has no end-of-text token: the model will not "
+                                "learn where an answer ends"));
       return;
     }
   if (self->ids->len > 0 && get_id (self, self->ids->len - 1) == eos)
@@ -120,8 +121,8 @@ encode_text (Encoder *self, const PeftDataRow *row, GError **error)
 }
 
 static gboolean
-encode_pair (Encoder *self, const char *prompt, const char *between, const char *completion,
-             GError **error)
+encode_pair (
+    Encoder *self, const char *prompt, const char *between, const char *completion, GError **error)
 {
   g_autofree char *text = g_strconcat (prompt, between, completion, NULL);
   gsize start = strlen (prompt) + strlen (between);
@@ -136,10 +137,10 @@ encode_pair (Encoder *self, const char *prompt, const char *between, const char 
 static gboolean
 encode_plain_instruction (Encoder *self, const PeftDataRow *row, GError **error)
 {
-  g_autofree char *warning
-      = g_strdup_printf (_ ("%s: the model has no chat template: instructions and answers are joined "
-                            "by a line feed"),
-                         peft_data_set_get_path (self->set, row->file));
+  g_autofree char *warning = g_strdup_printf (
+      _ ("%s: the model has no chat template: instructions and answers are joined "
+         "by a line feed"),
+      peft_data_set_get_path (self->set, row->file));
 
   peft_encoded_set_warn (self->out, warning);
   return encode_pair (self, row->text[0], "\n", row->text[1], error);
@@ -154,9 +155,10 @@ encode_chat (Encoder *self, const PeftDataRow *row, GError **error)
 
   if (self->options.chat_template == NULL)
     {
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-                   _ ("a conversation needs a chat template, and the model has none; name one, or use "
-                      "rows with prompt and completion"));
+      g_set_error (
+          error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
+          _ ("a conversation needs a chat template, and the model has none; name one, or use "
+             "rows with prompt and completion"));
       return FALSE;
     }
   text = peft_data_chat_render (row, &self->options, &learnt, error);
@@ -179,15 +181,19 @@ encode_chat (Encoder *self, const PeftDataRow *row, GError **error)
 }
 
 static gboolean
-check_ids (const Encoder *self, const char *what, const gint32 *ids, guint32 n, guint32 vocab_size,
+check_ids (const Encoder *self,
+           const char *what,
+           const gint32 *ids,
+           guint32 n,
+           guint32 vocab_size,
            GError **error)
 {
   for (guint32 i = 0; vocab_size > 0 && i < n; i++)
-    if (ids[i] >= 0 && (guint32) ids[i] >= vocab_size)
+    if (ids[i] >= 0 && (guint32)ids[i] >= vocab_size)
       {
         g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-                     _ ("%s[%u]: expected an id below the vocabulary's size %u, found: %d"), what, i,
-                     vocab_size, ids[i]);
+                     _ ("%s[%u]: expected an id below the vocabulary's size %u, found: %d"), what,
+                     i, vocab_size, ids[i]);
         return FALSE;
       }
   return TRUE;
@@ -199,7 +205,7 @@ add_ids (Encoder *self, guint32 index, const PeftDataIds *ids, GError **error)
   guint32 vocab_size = self->options.vocab_size;
 
   if (vocab_size == 0 && self->options.tokenizer != NULL)
-    vocab_size = (guint32) peft_tokenizer_core_get_max_id (self->options.tokenizer) + 1;
+    vocab_size = (guint32)peft_tokenizer_core_get_max_id (self->options.tokenizer) + 1;
   return check_ids (self, "input_ids", ids->ids, ids->length, vocab_size, error)
          && check_ids (self, "labels", ids->labels, ids->length, vocab_size, error)
          && peft_encoded_set_add (self->out, index, ids->ids, ids->labels, ids->mask, ids->length,
@@ -215,7 +221,7 @@ encode_content (Encoder *self, const PeftDataRow *row, GError **error)
                    _ ("text needs a tokenizer, and the model has none; use rows with input_ids"));
       return FALSE;
     }
-  switch ((PeftDataKind) row->kind)
+  switch ((PeftDataKind)row->kind)
     {
     case PEFT_DATA_KIND_TEXT:
       return encode_text (self, row, error);
@@ -246,10 +252,10 @@ encode_row (Encoder *self, guint32 index, GError **error)
   if (!encode_content (self, row, error))
     return FALSE;
   /* Whatever the text became, the model has a row of its embedding for it. */
-  return check_ids (self, _ ("tokens"), (const gint32 *) self->ids->data, self->ids->len,
+  return check_ids (self, _ ("tokens"), (const gint32 *)self->ids->data, self->ids->len,
                     self->options.vocab_size, error)
-         && peft_encoded_set_add (self->out, index, (const gint32 *) self->ids->data,
-                                  (const gint32 *) self->labels->data, NULL, self->ids->len,
+         && peft_encoded_set_add (self->out, index, (const gint32 *)self->ids->data,
+                                  (const gint32 *)self->labels->data, NULL, self->ids->len,
                                   self->options.max_length, error);
 }
 
@@ -266,8 +272,10 @@ check_any_left (const Encoder *self, GError **error)
 }
 
 PeftEncodedSet *
-peft_data_encode (const PeftDataSet *set, const PeftDataEncodeOptions *options,
-                  GCancellable *cancellable, GError **error)
+peft_data_encode (const PeftDataSet *set,
+                  const PeftDataEncodeOptions *options,
+                  GCancellable *cancellable,
+                  GError **error)
 {
   g_autoptr (PeftEncodedSet) out = peft_encoded_set_new ();
   g_autoptr (GArray) ids = g_array_new (FALSE, FALSE, sizeof (gint32));
@@ -312,7 +320,7 @@ peft_data_loss_on_parse (const char *text, PeftDataLossOn *out, GError **error)
   for (guint i = 0; i < G_N_ELEMENTS (names); i++)
     if (strcmp (names[i], text) == 0)
       {
-        *out = (PeftDataLossOn) i;
+        *out = (PeftDataLossOn)i;
         return TRUE;
       }
   g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,

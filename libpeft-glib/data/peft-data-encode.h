@@ -20,7 +20,7 @@
 
 typedef enum
 {
-  PEFT_DATA_LOSS_AUTO,       /* completions, all turns of assistants, whole texts */
+  PEFT_DATA_LOSS_AUTO, /* completions, all turns of assistants, whole texts */
   PEFT_DATA_LOSS_ALL,
   PEFT_DATA_LOSS_COMPLETION, /* of a conversation: its last assistant turn */
   PEFT_DATA_LOSS_ASSISTANT
@@ -41,11 +41,15 @@ typedef struct
   gpointer user_data;
 } PeftDataEncodeOptions;
 
-/* Every row of the set. Errors name the file, the row and its line: a conversation without a template
- * or one that the template refuses, text without a tokenizer, an id beyond the vocabulary, and as
- * PEFT_ERROR_INVALID_DATA that no row has a labelled token. G_IO_ERROR_CANCELLED. */
-PeftEncodedSet *peft_data_encode (const PeftDataSet *set, const PeftDataEncodeOptions *options,
-                                  GCancellable *cancellable, GError **error);
+/* Every row of the set. Errors name the file, the row and its line: a conversation without a
+ * template or one that the template refuses, text without a tokenizer, an id beyond the vocabulary,
+ * and as PEFT_ERROR_INVALID_DATA that no row has a labelled token. G_IO_ERROR_CANCELLED. */
+PeftEncodedSet *
+peft_data_encode (const PeftDataSet *set,
+                  const PeftDataEncodeOptions *options,
+                  GCancellable *cancellable,
+                  GError **error);
 
 /* "all", "completion", "assistant", "auto"; FALSE with PEFT_ERROR_INVALID_ARGUMENT for another. */
-gboolean peft_data_loss_on_parse (const char *text, PeftDataLossOn *out, GError **error);
+gboolean
+peft_data_loss_on_parse (const char *text, PeftDataLossOn *out, GError **error);

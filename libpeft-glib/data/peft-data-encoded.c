@@ -79,8 +79,14 @@ reserve (PeftEncodedSet *self, guint32 n)
 }
 
 gboolean
-peft_encoded_set_add (PeftEncodedSet *self, guint32 source, const gint32 *ids, const gint32 *labels,
-                      const guint8 *mask, guint32 length, guint32 max_length, GError **error)
+peft_encoded_set_add (PeftEncodedSet *self,
+                      guint32 source,
+                      const gint32 *ids,
+                      const gint32 *labels,
+                      const guint8 *mask,
+                      guint32 length,
+                      guint32 max_length,
+                      GError **error)
 {
   guint32 kept = MIN (length, max_length);
   PeftEncodedRow row = { .offset = self->n_tokens,
@@ -98,7 +104,7 @@ peft_encoded_set_add (PeftEncodedSet *self, guint32 source, const gint32 *ids, c
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
                    _ ("expected at most %" G_GUINT64_FORMAT " tokens in all rows together"),
-                   (guint64) PEFT_DATA_MAX_TOKENS);
+                   (guint64)PEFT_DATA_MAX_TOKENS);
       return FALSE;
     }
   if (kept < length)
@@ -161,11 +167,11 @@ peft_encoded_set_warn (PeftEncodedSet *self, const char *text)
   for (guint i = 0; i + 1 < self->warnings->len; i++)
     if (strcmp (g_ptr_array_index (self->warnings, i), text) == 0)
       return;
-  g_ptr_array_insert (self->warnings, (int) self->warnings->len - 1, g_strdup (text));
+  g_ptr_array_insert (self->warnings, (int)self->warnings->len - 1, g_strdup (text));
 }
 
 const char *const *
 peft_encoded_set_get_warnings (const PeftEncodedSet *self)
 {
-  return (const char *const *) self->warnings->pdata;
+  return (const char *const *)self->warnings->pdata;
 }

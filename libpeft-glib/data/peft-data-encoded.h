@@ -7,13 +7,13 @@
 
 /* Rows as token ids and labels. Reference counted; not changed any more once it is filled. */
 
-#define PEFT_DATA_IGNORED (-100)            /* label of a token that is not learnt */
-#define PEFT_DATA_MAX_TOKENS (1ull << 33)   /* of all rows together */
+#define PEFT_DATA_IGNORED    (-100)       /* label of a token that is not learnt */
+#define PEFT_DATA_MAX_TOKENS (1ull << 33) /* of all rows together */
 
 typedef struct
 {
-  guint64 offset;      /* of the first token */
-  const guint8 *mask;  /* NULL: all 1; 0 marks padding inside an input_ids row */
+  guint64 offset;     /* of the first token */
+  const guint8 *mask; /* NULL: all 1; 0 marks padding inside an input_ids row */
   guint32 length;
   guint32 full_length; /* before it was cut */
   guint32 n_targets;   /* labelled tokens that the one before them predicts */
@@ -22,25 +22,42 @@ typedef struct
 
 typedef struct _PeftEncodedSet PeftEncodedSet;
 
-PeftEncodedSet *peft_encoded_set_new (void);
-PeftEncodedSet *peft_encoded_set_ref (PeftEncodedSet *self);
-void peft_encoded_set_unref (PeftEncodedSet *self);
+PeftEncodedSet *
+peft_encoded_set_new (void);
+PeftEncodedSet *
+peft_encoded_set_ref (PeftEncodedSet *self);
+void
+peft_encoded_set_unref (PeftEncodedSet *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PeftEncodedSet, peft_encoded_set_unref)
 
 /* Adds the first max_length tokens of a row; mask may be NULL. A row that has no target left is
  * counted as skipped and not kept. FALSE: PEFT_ERROR_LIMIT. */
-gboolean peft_encoded_set_add (PeftEncodedSet *self, guint32 source, const gint32 *ids,
-                               const gint32 *labels, const guint8 *mask, guint32 length,
-                               guint32 max_length, GError **error);
+gboolean
+peft_encoded_set_add (PeftEncodedSet *self,
+                      guint32 source,
+                      const gint32 *ids,
+                      const gint32 *labels,
+                      const guint8 *mask,
+                      guint32 length,
+                      guint32 max_length,
+                      GError **error);
 
-guint32 peft_encoded_set_get_n_rows (const PeftEncodedSet *self);
-const PeftEncodedRow *peft_encoded_set_get_row (const PeftEncodedSet *self, guint32 index);
-const gint32 *peft_encoded_set_get_ids (const PeftEncodedSet *self, guint32 index);
-const gint32 *peft_encoded_set_get_labels (const PeftEncodedSet *self, guint32 index);
+guint32
+peft_encoded_set_get_n_rows (const PeftEncodedSet *self);
+const PeftEncodedRow *
+peft_encoded_set_get_row (const PeftEncodedSet *self, guint32 index);
+const gint32 *
+peft_encoded_set_get_ids (const PeftEncodedSet *self, guint32 index);
+const gint32 *
+peft_encoded_set_get_labels (const PeftEncodedSet *self, guint32 index);
 
-guint32 peft_encoded_set_get_n_cut (const PeftEncodedSet *self);
-guint32 peft_encoded_set_get_n_skipped (const PeftEncodedSet *self);
+guint32
+peft_encoded_set_get_n_cut (const PeftEncodedSet *self);
+guint32
+peft_encoded_set_get_n_skipped (const PeftEncodedSet *self);
 
 /* Things the user should be told once: "FILE: what", NULL-terminated. */
-void peft_encoded_set_warn (PeftEncodedSet *self, const char *text);
-const char *const *peft_encoded_set_get_warnings (const PeftEncodedSet *self);
+void
+peft_encoded_set_warn (PeftEncodedSet *self, const char *text);
+const char *const *
+peft_encoded_set_get_warnings (const PeftEncodedSet *self);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/peft-error.h"
+#include "data/peft-data-ids.h"
 #include "data/peft-data-mapping.h"
 #include "data/peft-data-messages.h"
 #include "data/peft-data-records.h"
@@ -60,7 +61,7 @@ get (const Form *self, const char *name)
 
   if (value == NULL)
     return NULL;
-  g_hash_table_add (self->used, (char *) name);
+  g_hash_table_add (self->used, (char *)name);
   if (peft_json_get_kind (value) == PEFT_JSON_NULL)
     return NULL;
   if (peft_json_get_kind (value) == PEFT_JSON_DOUBLE && peft_json_get_double (value, &number)
@@ -210,7 +211,10 @@ keep_json (const Form *self, guint i, const PeftJson *json, GError **error)
 }
 
 static gboolean
-set_chat (const Form *self, const PeftJson *messages, const PeftJson *variables, guint32 n_prompt,
+set_chat (const Form *self,
+          const PeftJson *messages,
+          const PeftJson *variables,
+          guint32 n_prompt,
           GError **error)
 {
   self->row->kind = PEFT_DATA_KIND_CHAT;
@@ -268,7 +272,7 @@ read_message_lists (const Form *self, const char *answer, GError **error)
   if (!read_variables (self, &variables, error))
     return FALSE;
   self->row->form = PEFT_DATA_FORM_PROMPT_COMPLETION;
-  return set_chat (self, messages, variables, (guint32) n_prompt, error);
+  return set_chat (self, messages, variables, (guint32)n_prompt, error);
 }
 
 static gboolean
@@ -344,8 +348,12 @@ find_answer (const Form *self, const char *const *answers)
 }
 
 static gboolean
-read_context (const Form *self, const char *question, const char **system, const char **input,
-              PeftJson **history, GError **error)
+read_context (const Form *self,
+              const char *question,
+              const char **system,
+              const char **input,
+              PeftJson **history,
+              GError **error)
 {
   if (!get_text (self, has (self, "system") ? "system" : "system_prompt", TRUE, system, error)
       || !get_structure (self, "history", history, error))
@@ -389,82 +397,11 @@ read_instruction (const Form *self, const char *question, const char *answer, GE
   messages = peft_json_new_array ();
   if (system != NULL && system[0] != '\0')
     peft_data_messages_append_text (messages, "system", system);
-  if (history != NULL
-      && !peft_data_messages_append_history (messages, history, "history", error))
+  if (history != NULL && !peft_data_messages_append_history (messages, history, "history", error))
     return FALSE;
   peft_data_messages_append_text (messages, "user", asked);
   peft_data_messages_append_text (messages, "assistant", answered);
   return set_chat (self, messages, variables, 0, error);
-}
-
-static gboolean
-read_int_list (const char *name, const PeftJson *list, gint64 low, gint64 high, gint32 *out,
-               guint32 n, GError **error)
-{
-  if (!is_list (list) || peft_json_get_length (list) != n)
-    {
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-                   _ ("%s: expected a list of %u integers as input_ids has, found: %s of "
-                      "%" G_GSIZE_FORMAT),
-                   name, n, peft_json_get_kind_name (list),
-                   is_list (list) ? peft_json_get_length (list) : 0);
-      return FALSE;
-    }
-  for (guint32 i = 0; i < n; i++)
-    {
-      PeftJson *element = peft_json_get_element (list, i);
-      gint64 value = 0;
-      gboolean is_int = peft_json_is_number (element) && peft_json_get_int (element, &value);
-
-      if (!is_int || value < low || value > high)
-        {
-          g_autofree char *found = peft_json_to_string (element, PEFT_JSON_WRITE_COMPACT);
-
-          g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-                       _ ("%s[%u]: expected an integer from %" G_GINT64_FORMAT
-                          " to %" G_GINT64_FORMAT ", found: %.40s"),
-                       name, i, low, high, found);
-          return FALSE;
-        }
-      out[i] = (gint32) value;
-    }
-  return TRUE;
-}
-
-static gboolean
-apply_mask (PeftDataIds *ids, const PeftJson *mask, GError **error)
-{
-  g_autofree gint32 *values = g_new (gint32, ids->length);
-
-  if (!read_int_list ("attention_mask", mask, 0, 1, values, ids->length, error))
-    return FALSE;
-  for (guint32 i = 0; i < ids->length; i++)
-    {
-      ids->mask[i] = (guint8) values[i];
-      if (values[i] == 0)
-        ids->labels[i] = -100;
-    }
-  return TRUE;
-}
-
-static gboolean
-read_labels (PeftDataIds *ids, const PeftJson *labels, GError **error)
-{
-  if (labels == NULL)
-    {
-      memcpy (ids->labels, ids->ids, ids->length * sizeof (gint32));
-      return TRUE;
-    }
-  if (!read_int_list ("labels", labels, -100, G_MAXINT32, ids->labels, ids->length, error))
-    return FALSE;
-  for (guint32 i = 0; i < ids->length; i++)
-    if (ids->labels[i] < 0 && ids->labels[i] != -100)
-      {
-        g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-                     _ ("labels[%u]: expected a token id or -100, found: %d"), i, ids->labels[i]);
-        return FALSE;
-      }
-  return TRUE;
 }
 
 static gboolean
@@ -473,31 +410,20 @@ read_ids (const Form *self, GError **error)
   g_autoptr (PeftJson) list = NULL;
   g_autoptr (PeftJson) labels = NULL;
   g_autoptr (PeftJson) mask = NULL;
-  g_autofree PeftDataIds *ids = NULL;
-  gsize n;
+  PeftDataIds *ids;
 
   if (!get_structure (self, "input_ids", &list, error)
       || !get_structure (self, "labels", &labels, error)
       || !get_structure (self, "attention_mask", &mask, error))
     return FALSE;
-  if (!is_list (list) || peft_json_get_length (list) == 0)
-    return fail_kind ("input_ids", _ ("a list of token ids that is not empty"), list, error);
-  n = peft_json_get_length (list);
-  if (n > PEFT_DATA_MAX_ROW_IDS)
-    {
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _ ("input_ids: expected at most %u ids, found %" G_GSIZE_FORMAT),
-                   PEFT_DATA_MAX_ROW_IDS, n);
-      return FALSE;
-    }
-  ids = peft_data_ids_new ((guint32) n, mask != NULL);
-  if (!read_int_list ("input_ids", list, 0, G_MAXINT32, ids->ids, ids->length, error)
-      || !read_labels (ids, labels, error)
-      || (mask != NULL && !apply_mask (ids, mask, error)))
+  if (!is_list (list))
+    return fail_kind ("input_ids", _ ("a list of token ids"), list, error);
+  ids = peft_data_ids_read (list, labels, mask, error);
+  if (ids == NULL)
     return FALSE;
   self->row->form = PEFT_DATA_FORM_INPUT_IDS;
   self->row->kind = PEFT_DATA_KIND_IDS;
-  self->row->ids = g_steal_pointer (&ids);
+  self->row->ids = ids;
   return TRUE;
 }
 
@@ -548,7 +474,7 @@ fail_unknown (const Form *self, GError **error)
     if (has (self, question_columns[i].question))
       {
         const char *const *answers = question_columns[i].answers;
-        g_autofree char *expected = g_strjoinv (", ", (char **) answers);
+        g_autofree char *expected = g_strjoinv (", ", (char **)answers);
 
         g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
                      _ ("expected a column with the answer to %s (one of %s), found: %s"),
@@ -567,7 +493,7 @@ static gboolean
 read_bare_value (Form *self, GError **error)
 {
   g_autoptr (PeftJson) wrapped = peft_json_new_object ();
-  PeftJson *value = (PeftJson *) self->record;
+  PeftJson *value = (PeftJson *)self->record;
 
   if (peft_data_json_is_conversation (value))
     peft_json_set (wrapped, "messages", peft_json_ref (value));
@@ -584,8 +510,8 @@ read_bare_value (Form *self, GError **error)
 }
 
 gboolean
-peft_data_form_read (PeftDataSet *set, const PeftJson *record, GHashTable *used, PeftDataRow *row,
-                     GError **error)
+peft_data_form_read (
+    PeftDataSet *set, const PeftJson *record, GHashTable *used, PeftDataRow *row, GError **error)
 {
   Form self = { set, record, used, row };
 
@@ -597,8 +523,8 @@ peft_data_form_read (PeftDataSet *set, const PeftJson *record, GHashTable *used,
     return read_ids (&self, error);
   for (guint i = 0; i < G_N_ELEMENTS (conversation_columns); i++)
     if (get (&self, conversation_columns[i].column) != NULL)
-      return read_conversation (&self, conversation_columns[i].column,
-                                conversation_columns[i].form, error);
+      return read_conversation (&self, conversation_columns[i].column, conversation_columns[i].form,
+                                error);
   if (has (&self, "prompt") && has (&self, "completion"))
     return read_pair (&self, "completion", error);
   for (guint i = 0; i < G_N_ELEMENTS (question_columns); i++)

@@ -95,7 +95,7 @@ move_to (Reader *self, gsize at)
   const char *p = self->text + self->at;
   const char *end = self->text + at;
 
-  while ((p = memchr (p, '\n', (gsize) (end - p))) != NULL)
+  while ((p = memchr (p, '\n', (gsize)(end - p))) != NULL)
     {
       self->line++;
       p++;
@@ -130,7 +130,7 @@ parse_value (Reader *self, gsize end, GError **error)
                    self->line, self->limits->max_record_bytes, end - self->at);
       return NULL;
     }
-  json = peft_json_parse (self->text + self->at, (gssize) (end - self->at), PEFT_JSON_PARSE_NAN,
+  json = peft_json_parse (self->text + self->at, (gssize)(end - self->at), PEFT_JSON_PARSE_NAN,
                           NULL);
   if (json != NULL)
     return g_steal_pointer (&json);
@@ -141,10 +141,10 @@ parse_value (Reader *self, gsize end, GError **error)
   for (guint32 i = 1; i < self->line; i++)
     g_string_append_c (padded, '\n');
   for (gsize i = line_start; i < self->at; i++)
-    if (((guchar) self->text[i] & 0xc0) != 0x80)
+    if (((guchar)self->text[i] & 0xc0) != 0x80)
       g_string_append_c (padded, ' ');
-  g_string_append_len (padded, self->text + self->at, (gssize) (end - self->at));
-  return peft_json_parse (padded->str, (gssize) padded->len, PEFT_JSON_PARSE_NAN, error);
+  g_string_append_len (padded, self->text + self->at, (gssize)(end - self->at));
+  return peft_json_parse (padded->str, (gssize)padded->len, PEFT_JSON_PARSE_NAN, error);
 }
 
 static gboolean
@@ -162,9 +162,12 @@ read_value (Reader *self, gsize end, GError **error)
 }
 
 gboolean
-peft_data_records_read_json_lines (const char *text, gsize length,
-                                   const PeftDataRecordLimits *limits, PeftDataRecordFunc func,
-                                   gpointer user_data, GError **error)
+peft_data_records_read_json_lines (const char *text,
+                                   gsize length,
+                                   const PeftDataRecordLimits *limits,
+                                   PeftDataRecordFunc func,
+                                   gpointer user_data,
+                                   GError **error)
 {
   Reader self = { text, length, 0, 1, 0, limits, func, user_data };
 
@@ -177,7 +180,7 @@ peft_data_records_read_json_lines (const char *text, gsize length,
       if (self.at == length)
         return TRUE;
       newline = memchr (text + self.at, '\n', length - self.at);
-      end = newline != NULL ? (gsize) (newline - text) : length;
+      end = newline != NULL ? (gsize)(newline - text) : length;
       while (is_space (text[end - 1]))
         end--;
       if (!read_value (&self, end, error))
@@ -250,8 +253,8 @@ find_lists (const Reader *self, gsize *list, gboolean *is_row)
 {
   /* A list of messages belongs to a row. */
   static const char *const message_columns[]
-      = { "messages", "conversations", "conversation", "prompt", "completion", "history",
-          "chosen",   "rejected",      "tools",        NULL };
+      = { "messages", "conversations", "conversation", "prompt", "completion",
+          "history",  "chosen",        "rejected",     "tools",  NULL };
   gsize at = self->at + 1;
   guint n = 0;
 
@@ -300,22 +303,22 @@ check_wrapper (Reader *self, gsize start, guint32 line, gsize list, gsize end, G
 
   if (end - self->at + (list - start) > self->limits->max_record_bytes)
     {
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _ ("line %u: expected at most %" G_GUINT64_FORMAT
-                      " bytes beside the list of rows"),
-                   line, self->limits->max_record_bytes);
+      g_set_error (
+          error, PEFT_ERROR, PEFT_ERROR_LIMIT,
+          _ ("line %u: expected at most %" G_GUINT64_FORMAT " bytes beside the list of rows"), line,
+          self->limits->max_record_bytes);
       return FALSE;
     }
   for (guint32 i = 1; i < line; i++)
     g_string_append_c (rest, '\n');
-  g_string_append_len (rest, self->text + start, (gssize) (list - start));
+  g_string_append_len (rest, self->text + start, (gssize)(list - start));
   g_string_append_c (rest, '[');
   for (gsize i = list; i < self->at; i++)
     if (self->text[i] == '\n')
       g_string_append_c (rest, '\n');
   g_string_append_c (rest, ']');
-  g_string_append_len (rest, self->text + self->at, (gssize) (end - self->at));
-  json = peft_json_parse (rest->str, (gssize) rest->len, PEFT_JSON_PARSE_NAN, error);
+  g_string_append_len (rest, self->text + self->at, (gssize)(end - self->at));
+  json = peft_json_parse (rest->str, (gssize)rest->len, PEFT_JSON_PARSE_NAN, error);
   return json != NULL;
 }
 
@@ -361,7 +364,7 @@ list_is_conversation (Reader *self)
   if (!peft_data_json_find_end (probe.text, probe.length, probe.at, &end)
       || end - probe.at > probe.limits->max_record_bytes)
     return FALSE;
-  first = peft_json_parse (probe.text + probe.at, (gssize) (end - probe.at), PEFT_JSON_PARSE_NAN,
+  first = peft_json_parse (probe.text + probe.at, (gssize)(end - probe.at), PEFT_JSON_PARSE_NAN,
                            NULL);
   if (first == NULL)
     return FALSE;
@@ -371,8 +374,12 @@ list_is_conversation (Reader *self)
 }
 
 gboolean
-peft_data_records_read_json (const char *text, gsize length, const PeftDataRecordLimits *limits,
-                             PeftDataRecordFunc func, gpointer user_data, GError **error)
+peft_data_records_read_json (const char *text,
+                             gsize length,
+                             const PeftDataRecordLimits *limits,
+                             PeftDataRecordFunc func,
+                             gpointer user_data,
+                             GError **error)
 {
   Reader self = { text, length, 0, 1, 0, limits, func, user_data };
   gsize end;
@@ -384,8 +391,7 @@ peft_data_records_read_json (const char *text, gsize length, const PeftDataRecor
     return read_object (&self, error) && at_end (&self, error);
   if (text[self.at] != '[')
     return fail_at (&self, _ ("“[” or “{”"), error);
-  if (list_is_conversation (&self)
-      && peft_data_json_find_end (text, length, self.at, &end))
+  if (list_is_conversation (&self) && peft_data_json_find_end (text, length, self.at, &end))
     return read_value (&self, end, error) && at_end (&self, error);
   return read_list (&self, error) && at_end (&self, error);
 }

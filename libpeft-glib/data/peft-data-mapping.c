@@ -35,7 +35,7 @@ find_role (const char *name)
 {
   for (guint i = 0; i < G_N_ELEMENTS (roles); i++)
     if (g_str_equal (roles[i].name, name))
-      return (int) i;
+      return (int)i;
   return -1;
 }
 
@@ -130,7 +130,9 @@ peft_data_mapping_get_column (const PeftDataMapping *self, const char *role)
 }
 
 PeftJson *
-peft_data_mapping_apply (const PeftDataMapping *self, const PeftJson *row, guint32 *seen,
+peft_data_mapping_apply (const PeftDataMapping *self,
+                         const PeftJson *row,
+                         guint32 *seen,
                          GError **error)
 {
   g_autoptr (PeftJson) mapped = NULL;

@@ -16,17 +16,29 @@ static const struct
   const char *name;
   const char *role;
 } roles[] = {
-  { "system", "system" },       { "developer", "developer" },  { "user", "user" },
-  { "human", "user" },          { "assistant", "assistant" },  { "gpt", "assistant" },
-  { "chatgpt", "assistant" },   { "bot", "assistant" },        { "model", "assistant" },
-  { "tool", "tool" },           { "observation", "tool" },     { "function_response", "tool" },
-  { "function", "tool" },       { "ipython", "tool" },         { "function_call", CALL_ROLE },
-  { "function-call", CALL_ROLE }, { "tool_call", CALL_ROLE },
+  { "system", "system" },
+  { "developer", "developer" },
+  { "user", "user" },
+  { "human", "user" },
+  { "assistant", "assistant" },
+  { "gpt", "assistant" },
+  { "chatgpt", "assistant" },
+  { "bot", "assistant" },
+  { "model", "assistant" },
+  { "tool", "tool" },
+  { "observation", "tool" },
+  { "function_response", "tool" },
+  { "function", "tool" },
+  { "ipython", "tool" },
+  { "function_call", CALL_ROLE },
+  { "function-call", CALL_ROLE },
+  { "tool_call", CALL_ROLE },
 };
 
 /* Kinds of parts that are no text. */
-static const char *const media[] = { "image", "image_url", "input_image", "audio",  "audio_url",
-                                     "input_audio", "video", "video_url", "file", NULL };
+static const char *const media[]
+    = { "image",       "image_url", "input_image", "audio", "audio_url",
+        "input_audio", "video",     "video_url",   "file",  NULL };
 
 static const char *
 find_role (const char *name)
@@ -48,11 +60,15 @@ list_roles (void)
 }
 
 static gboolean
-fail_kind (const char *field, gsize index, const char *member, const char *expected,
-           const PeftJson *found, GError **error)
+fail_kind (const char *field,
+           gsize index,
+           const char *member,
+           const char *expected,
+           const PeftJson *found,
+           GError **error)
 {
   g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA, _ ("%s[%u]%s: expected %s, found: %s"),
-               field, (guint) index, member, expected,
+               field, (guint)index, member, expected,
                found != NULL ? peft_json_get_kind_name (found) : _ ("nothing"));
   return FALSE;
 }
@@ -78,7 +94,7 @@ check_no_nul (const PeftJson *text, const char *field, gsize index, GError **err
   if (strlen (peft_json_get_string (text)) == peft_json_get_string_length (text))
     return TRUE;
   g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-               _ ("%s[%u].content: the text holds a NUL character"), field, (guint) index);
+               _ ("%s[%u].content: the text holds a NUL character"), field, (guint)index);
   return FALSE;
 }
 
@@ -104,15 +120,15 @@ append_call (PeftJson *calls, const PeftJson *call, const char *field, gsize ind
 
 /* A call, or a list of them, as JSON or as JSON in a string. */
 static gboolean
-append_calls (PeftJson *calls, const PeftJson *value, const char *field, gsize index,
-              GError **error)
+append_calls (
+    PeftJson *calls, const PeftJson *value, const char *field, gsize index, GError **error)
 {
   g_autoptr (PeftJson) parsed = NULL;
 
   if (is_string (value))
     {
       parsed = peft_json_parse (peft_json_get_string (value),
-                                (gssize) peft_json_get_string_length (value),
+                                (gssize)peft_json_get_string_length (value),
                                 PEFT_JSON_PARSE_DEFAULT, NULL);
       if (parsed == NULL)
         return fail_kind (field, index, "", _ ("a call as JSON"), value, error);
@@ -151,7 +167,7 @@ add_part (Parts *self, const PeftJson *part, const char *field, gsize index, GEr
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
                    _ ("%s[%u].content: expected text, found a part of type %s, which is not "
                       "supported"),
-                   field, (guint) index, name);
+                   field, (guint)index, name);
       return FALSE;
     }
   if (value == NULL)
@@ -171,15 +187,14 @@ add_part (Parts *self, const PeftJson *part, const char *field, gsize index, GEr
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
                    _ ("%s[%u].content: expected parts of type text, reasoning or tool_call, "
                       "found: %s"),
-                   field, (guint) index, name);
+                   field, (guint)index, name);
       return FALSE;
     }
   return TRUE;
 }
 
 static gboolean
-set_parts (PeftJson *message, const PeftJson *parts, const char *field, gsize index,
-           GError **error)
+set_parts (PeftJson *message, const PeftJson *parts, const char *field, gsize index, GError **error)
 {
   g_autoptr (GString) text = g_string_new (NULL);
   g_autoptr (GString) reasoning = g_string_new (NULL);
@@ -199,8 +214,12 @@ set_parts (PeftJson *message, const PeftJson *parts, const char *field, gsize in
 }
 
 static gboolean
-set_content (PeftJson *message, const PeftJson *source, const char *role, const char *field,
-             gsize index, GError **error)
+set_content (PeftJson *message,
+             const PeftJson *source,
+             const char *role,
+             const char *field,
+             gsize index,
+             GError **error)
 {
   PeftJson *content = get_either (source, "content", "value");
   PeftJson *calls = peft_json_get_member (source, "tool_calls");
@@ -234,8 +253,12 @@ set_content (PeftJson *message, const PeftJson *source, const char *role, const 
 
 /* Only "this answer is not learnt" is kept. */
 static gboolean
-set_weight (PeftJson *message, const PeftJson *source, const char *role, const char *field,
-            gsize index, GError **error)
+set_weight (PeftJson *message,
+            const PeftJson *source,
+            const char *role,
+            const char *field,
+            gsize index,
+            GError **error)
 {
   PeftJson *weight = get_either (source, "weight", "loss_weight");
   gboolean assistant = strcmp (role, "assistant") == 0;
@@ -246,8 +269,7 @@ set_weight (PeftJson *message, const PeftJson *source, const char *role, const c
   if (!peft_json_get_double (weight, &value) || (value != 0 && value != 1))
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
-                   _ ("%s[%u].weight: expected 0 or 1, found another value"), field,
-                   (guint) index);
+                   _ ("%s[%u].weight: expected 0 or 1, found another value"), field, (guint)index);
       return FALSE;
     }
   if (value == 1 && !assistant)
@@ -255,7 +277,7 @@ set_weight (PeftJson *message, const PeftJson *source, const char *role, const c
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
                    _ ("%s[%u].weight: expected 0 for the role %s, since only an assistant's turns "
                       "can be learnt; found 1"),
-                   field, (guint) index, role);
+                   field, (guint)index, role);
       return FALSE;
     }
   if (value == 0 && assistant)
@@ -273,8 +295,8 @@ is_renamed (const char *name)
 }
 
 static gboolean
-append_message (PeftJson *out, const PeftJson *source, const char *field, gsize index,
-                GError **error)
+append_message (
+    PeftJson *out, const PeftJson *source, const char *field, gsize index, GError **error)
 {
   g_autoptr (PeftJson) message = NULL;
   PeftJson *name;
@@ -291,7 +313,7 @@ append_message (PeftJson *out, const PeftJson *source, const char *field, gsize 
       g_autofree char *known = list_roles ();
 
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-                   _ ("%s[%u].role: expected one of %s, found: %.40s"), field, (guint) index, known,
+                   _ ("%s[%u].role: expected one of %s, found: %.40s"), field, (guint)index, known,
                    peft_json_get_string (name));
       return FALSE;
     }
@@ -299,8 +321,9 @@ append_message (PeftJson *out, const PeftJson *source, const char *field, gsize 
   peft_json_set (message, "role",
                  peft_json_new_string (strcmp (role, CALL_ROLE) == 0 ? "assistant" : role));
   if (!set_content (message, source, role, field, index, error)
-      || !set_weight (message, source, peft_json_get_string (peft_json_get_member (message, "role")),
-                      field, index, error))
+      || !set_weight (message, source,
+                      peft_json_get_string (peft_json_get_member (message, "role")), field, index,
+                      error))
     return FALSE;
   for (gsize i = 0; i < peft_json_get_length (source); i++)
     {
@@ -316,8 +339,8 @@ append_message (PeftJson *out, const PeftJson *source, const char *field, gsize 
 }
 
 static gboolean
-check_count (const PeftJson *out, const PeftJson *list, const char *field, gsize factor,
-             GError **error)
+check_count (
+    const PeftJson *out, const PeftJson *list, const char *field, gsize factor, GError **error)
 {
   gsize n = peft_json_get_length (out) + factor * peft_json_get_length (list);
 
@@ -354,7 +377,9 @@ peft_data_messages_append (PeftJson *out, const PeftJson *list, const char *fiel
 }
 
 gboolean
-peft_data_messages_append_history (PeftJson *out, const PeftJson *list, const char *field,
+peft_data_messages_append_history (PeftJson *out,
+                                   const PeftJson *list,
+                                   const char *field,
                                    GError **error)
 {
   if (peft_json_get_kind (list) != PEFT_JSON_ARRAY)

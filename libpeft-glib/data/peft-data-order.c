@@ -60,18 +60,23 @@ peft_data_order_get_epoch (PeftDataOrder *self, guint64 epoch)
 guint32
 peft_data_order_get_n_batches (const PeftDataOrder *self, guint32 batch_size, guint32 n_ranks)
 {
-  guint64 rows = (guint64) batch_size * n_ranks;
+  guint64 rows = (guint64)batch_size * n_ranks;
 
   g_assert (rows > 0);
-  return (guint32) ((self->n + rows - 1) / rows);
+  return (guint32)((self->n + rows - 1) / rows);
 }
 
 guint32
-peft_data_order_get_batch (PeftDataOrder *self, guint64 epoch, guint32 batch, guint32 batch_size,
-                           guint32 rank, guint32 n_ranks, guint32 *out)
+peft_data_order_get_batch (PeftDataOrder *self,
+                           guint64 epoch,
+                           guint32 batch,
+                           guint32 batch_size,
+                           guint32 rank,
+                           guint32 n_ranks,
+                           guint32 *out)
 {
   const guint32 *order = peft_data_order_get_epoch (self, epoch);
-  guint64 at = (guint64) batch * batch_size * n_ranks + rank;
+  guint64 at = (guint64)batch * batch_size * n_ranks + rank;
   guint32 n = 0;
 
   g_assert (rank < n_ranks);
@@ -83,15 +88,21 @@ peft_data_order_get_batch (PeftDataOrder *self, guint64 epoch, guint32 batch, gu
 static int
 compare_indices (gconstpointer a, gconstpointer b)
 {
-  guint32 x = *(const guint32 *) a;
-  guint32 y = *(const guint32 *) b;
+  guint32 x = *(const guint32 *)a;
+  guint32 y = *(const guint32 *)b;
 
   return (x > y) - (x < y);
 }
 
 gboolean
-peft_data_split (guint32 n, double fraction, guint64 seed, guint32 **train, guint32 *n_train,
-                 guint32 **eval, guint32 *n_eval, GError **error)
+peft_data_split (guint32 n,
+                 double fraction,
+                 guint64 seed,
+                 guint32 **train,
+                 guint32 *n_train,
+                 guint32 **eval,
+                 guint32 *n_eval,
+                 GError **error)
 {
   g_autofree guint32 *order = NULL;
   guint32 k;
@@ -99,7 +110,8 @@ peft_data_split (guint32 n, double fraction, guint64 seed, guint32 **train, guin
   if (!(fraction > 0 && fraction < 1))
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                   _ ("evaluation fraction: expected a number between 0 and 1, found %g"), fraction);
+                   _ ("evaluation fraction: expected a number between 0 and 1, found %g"),
+                   fraction);
       return FALSE;
     }
   if (n < 2)
@@ -108,7 +120,7 @@ peft_data_split (guint32 n, double fraction, guint64 seed, guint32 **train, guin
                    _ ("evaluation fraction: expected at least two rows to divide, found %u"), n);
       return FALSE;
     }
-  k = (guint32) CLAMP (round (n * fraction), 1, n - 1);
+  k = (guint32)CLAMP (round (n * fraction), 1, n - 1);
   order = g_new (guint32, n);
   peft_random_permutation (seed, peft_random_stream ("data-split"), order, n);
   qsort (order, k, sizeof (guint32), compare_indices);

@@ -21,7 +21,7 @@ bins_take (Bins *self, guint32 length)
   g_assert (self->room[1] >= length);
   while (node < self->n_leaves)
     node = self->room[2 * node] >= length ? 2 * node : 2 * node + 1;
-  bin = (guint32) (node - self->n_leaves);
+  bin = (guint32)(node - self->n_leaves);
   self->room[node] -= length;
   for (node /= 2; node > 0; node /= 2)
     self->room[node] = MAX (self->room[2 * node], self->room[2 * node + 1]);
@@ -34,7 +34,7 @@ samples_new (guint32 n_samples, guint32 n_rows)
   PeftDataSamples *self = g_new0 (PeftDataSamples, 1);
 
   self->n = n_samples;
-  self->starts = g_new0 (guint32, (gsize) n_samples + 1);
+  self->starts = g_new0 (guint32, (gsize)n_samples + 1);
   self->rows = g_new (guint32, MAX (n_rows, 1));
   return self;
 }
@@ -56,7 +56,9 @@ peft_data_samples_new (const PeftEncodedSet *set, const guint32 *rows, guint32 n
 }
 
 PeftDataSamples *
-peft_data_samples_new_packed (const PeftEncodedSet *set, const guint32 *rows, guint32 n,
+peft_data_samples_new_packed (const PeftEncodedSet *set,
+                              const guint32 *rows,
+                              guint32 n,
                               guint32 max_length)
 {
   g_autofree guint32 *room = NULL;
@@ -69,14 +71,14 @@ peft_data_samples_new_packed (const PeftEncodedSet *set, const guint32 *rows, gu
     n = peft_encoded_set_get_n_rows (set);
   while (bins.n_leaves < n)
     bins.n_leaves *= 2;
-  bins.room = room = g_new (guint32, 2 * (gsize) bins.n_leaves);
-  for (gsize i = 0; i < 2 * (gsize) bins.n_leaves; i++)
+  bins.room = room = g_new (guint32, 2 * (gsize)bins.n_leaves);
+  for (gsize i = 0; i < 2 * (gsize)bins.n_leaves; i++)
     room[i] = max_length;
   bin_of = g_new (guint32, MAX (n, 1));
   for (guint32 i = 0; i < n; i++)
     {
-      bin_of[i] = bins_take (
-          &bins, peft_encoded_set_get_row (set, rows != NULL ? rows[i] : i)->length);
+      bin_of[i]
+          = bins_take (&bins, peft_encoded_set_get_row (set, rows != NULL ? rows[i] : i)->length);
       n_bins = MAX (n_bins, bin_of[i] + 1);
     }
 
@@ -101,7 +103,8 @@ peft_data_samples_free (PeftDataSamples *self)
 }
 
 guint32
-peft_data_samples_get_length (const PeftDataSamples *self, const PeftEncodedSet *set,
+peft_data_samples_get_length (const PeftDataSamples *self,
+                              const PeftEncodedSet *set,
                               guint32 sample)
 {
   guint32 length = 0;

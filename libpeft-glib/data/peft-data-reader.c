@@ -67,8 +67,13 @@ fail_too_large (const char *path, guint64 limit, GError **error)
 
 /* Not mapped: a file that another program cuts meanwhile must not end this one. Pipes work too. */
 static char *
-read_bytes (int fd, const char *path, gsize capacity, guint64 limit, gsize *length,
-            GCancellable *cancellable, GError **error)
+read_bytes (int fd,
+            const char *path,
+            gsize capacity,
+            guint64 limit,
+            gsize *length,
+            GCancellable *cancellable,
+            GError **error)
 {
   g_autofree char *data = g_malloc (capacity);
 
@@ -91,7 +96,7 @@ read_bytes (int fd, const char *path, gsize capacity, guint64 limit, gsize *leng
         }
       if (n == 0)
         return g_steal_pointer (&data);
-      *length += (gsize) n;
+      *length += (gsize)n;
       if (*length > limit)
         {
           fail_too_large (path, limit, error);
@@ -116,10 +121,10 @@ load (const char *path, guint64 limit, gsize *length, GCancellable *cancellable,
     fail_errno (path, errno, error);
   else if (S_ISDIR (info.st_mode))
     fail_errno (path, EISDIR, error);
-  else if (info.st_size > 0 && (guint64) info.st_size > limit)
+  else if (info.st_size > 0 && (guint64)info.st_size > limit)
     fail_too_large (path, limit, error);
   else
-    data = read_bytes (fd, path, info.st_size > 0 ? (gsize) info.st_size + 1 : READ_BLOCK_BYTES,
+    data = read_bytes (fd, path, info.st_size > 0 ? (gsize)info.st_size + 1 : READ_BLOCK_BYTES,
                        limit, length, cancellable, error);
   close (fd);
   return data;
@@ -212,7 +217,7 @@ check_utf8 (const char *text, gsize length, GError **error)
     if (*p == '\n')
       line++;
   g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-               _ ("line %u: expected UTF-8 text, found byte 0x%02x"), line, (guchar) *end);
+               _ ("line %u: expected UTF-8 text, found byte 0x%02x"), line, (guchar)*end);
   return FALSE;
 }
 
@@ -246,7 +251,7 @@ read_text (Reading *self, const char *path, const char *text, gsize length, GErr
 static int
 compare_names (gconstpointer a, gconstpointer b)
 {
-  return strcmp (*(const char *const *) a, *(const char *const *) b);
+  return strcmp (*(const char *const *)a, *(const char *const *)b);
 }
 
 /* In the order of the alphabet: rows may have their columns in any. */
@@ -264,8 +269,13 @@ keep_unused (Reading *self)
 }
 
 static gboolean
-read_file (PeftDataSet *set, const char *path, const char *text, gsize length,
-           const PeftDataReadOptions *options, GCancellable *cancellable, GError **error)
+read_file (PeftDataSet *set,
+           const char *path,
+           const char *text,
+           gsize length,
+           const PeftDataReadOptions *options,
+           GCancellable *cancellable,
+           GError **error)
 {
   g_autoptr (GHashTable) used = g_hash_table_new (g_str_hash, g_str_equal);
   g_autoptr (GHashTable) unused = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -286,8 +296,11 @@ read_file (PeftDataSet *set, const char *path, const char *text, gsize length,
 }
 
 PeftDataSet *
-peft_data_read_text (const char *name, const char *text, gsize length,
-                     const PeftDataReadOptions *options, GError **error)
+peft_data_read_text (const char *name,
+                     const char *text,
+                     gsize length,
+                     const PeftDataReadOptions *options,
+                     GError **error)
 {
   g_autoptr (PeftDataSet) set = peft_data_set_new ();
   PeftDataReadOptions complete = complete_options (options);
@@ -303,8 +316,11 @@ peft_data_read_text (const char *name, const char *text, gsize length,
 }
 
 PeftDataSet *
-peft_data_read (const char *const *paths, gsize n_paths, const PeftDataReadOptions *options,
-                GCancellable *cancellable, GError **error)
+peft_data_read (const char *const *paths,
+                gsize n_paths,
+                const PeftDataReadOptions *options,
+                GCancellable *cancellable,
+                GError **error)
 {
   g_autoptr (PeftDataSet) set = peft_data_set_new ();
   PeftDataReadOptions complete = complete_options (options);
@@ -319,11 +335,9 @@ peft_data_read (const char *const *paths, gsize n_paths, const PeftDataReadOptio
   for (gsize i = 0; i < n_paths; i++)
     {
       gsize length = 0;
-      g_autofree char *text
-          = load (paths[i], complete.max_file_bytes, &length, cancellable, error);
+      g_autofree char *text = load (paths[i], complete.max_file_bytes, &length, cancellable, error);
 
-      if (text == NULL
-          || !read_file (set, paths[i], text, length, &complete, cancellable, error))
+      if (text == NULL || !read_file (set, paths[i], text, length, &complete, cancellable, error))
         return NULL;
     }
   return g_steal_pointer (&set);

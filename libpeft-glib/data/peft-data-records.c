@@ -20,14 +20,10 @@ static const struct
   const char *ending;
   PeftDataFormat format;
 } endings[] = {
-  { ".jsonl", PEFT_DATA_FORMAT_JSON_LINES },
-  { ".ndjson", PEFT_DATA_FORMAT_JSON_LINES },
-  { ".json", PEFT_DATA_FORMAT_JSON },
-  { ".csv", PEFT_DATA_FORMAT_CSV },
-  { ".tsv", PEFT_DATA_FORMAT_CSV },
-  { ".txt", PEFT_DATA_FORMAT_TEXT },
-  { ".text", PEFT_DATA_FORMAT_TEXT },
-  { ".md", PEFT_DATA_FORMAT_TEXT },
+  { ".jsonl", PEFT_DATA_FORMAT_JSON_LINES }, { ".ndjson", PEFT_DATA_FORMAT_JSON_LINES },
+  { ".json", PEFT_DATA_FORMAT_JSON },        { ".csv", PEFT_DATA_FORMAT_CSV },
+  { ".tsv", PEFT_DATA_FORMAT_CSV },          { ".txt", PEFT_DATA_FORMAT_TEXT },
+  { ".text", PEFT_DATA_FORMAT_TEXT },        { ".md", PEFT_DATA_FORMAT_TEXT },
   { ".markdown", PEFT_DATA_FORMAT_TEXT },
 };
 
@@ -43,7 +39,9 @@ static const struct
   { "\xff\xff\xff\xff", 4, N_ ("an Arrow stream") },
   { "\x1f\x8b", 2, N_ ("a gzip file") },
   { "\x28\xb5\x2f\xfd", 4, N_ ("a zstd file") },
-  { "\xfd" "7zXZ", 5, N_ ("an xz file") },
+  { "\xfd"
+    "7zXZ",
+    5, N_ ("an xz file") },
   { "BZh", 3, N_ ("a bzip2 file") },
   { "PK\x03\x04", 4, N_ ("a ZIP file (or spreadsheet)") },
   { "\xff\xfe", 2, N_ ("a UTF-16 text") },
@@ -54,7 +52,7 @@ static const struct
 const char *
 peft_data_format_get_name (PeftDataFormat format)
 {
-  g_assert ((guint) format < G_N_ELEMENTS (format_names));
+  g_assert ((guint)format < G_N_ELEMENTS (format_names));
   return format_names[format];
 }
 
@@ -89,7 +87,7 @@ sniff_json (const char *text, gsize length, PeftDataFormat by_name)
   if (start == length)
     return by_name;
   newline = memchr (text + start, '\n', length - start);
-  line_end = newline != NULL ? (gsize) (newline - text) : length;
+  line_end = newline != NULL ? (gsize)(newline - text) : length;
   if (!peft_data_json_find_end (text, line_end, start, &end))
     {
       /* Broken or of several lines. A line that is more than an opening bracket is taken for a
@@ -106,8 +104,8 @@ sniff_json (const char *text, gsize length, PeftDataFormat by_name)
 }
 
 gboolean
-peft_data_format_detect (const char *path, const char *text, gsize length, PeftDataFormat *out,
-                         GError **error)
+peft_data_format_detect (
+    const char *path, const char *text, gsize length, PeftDataFormat *out, GError **error)
 {
   gsize start;
 
@@ -140,9 +138,12 @@ peft_data_format_detect (const char *path, const char *text, gsize length, PeftD
 }
 
 gboolean
-peft_data_records_read_paragraphs (const char *text, gsize length,
-                                   const PeftDataRecordLimits *limits, PeftDataRecordFunc func,
-                                   gpointer user_data, GError **error)
+peft_data_records_read_paragraphs (const char *text,
+                                   gsize length,
+                                   const PeftDataRecordLimits *limits,
+                                   PeftDataRecordFunc func,
+                                   gpointer user_data,
+                                   GError **error)
 {
   g_autoptr (GString) paragraph = g_string_new (NULL);
   guint32 number = 0;
@@ -152,7 +153,7 @@ peft_data_records_read_paragraphs (const char *text, gsize length,
   for (gsize at = 0; at <= length; line++)
     {
       const char *newline = memchr (text + at, '\n', length - at);
-      gsize end = newline != NULL ? (gsize) (newline - text) : length;
+      gsize end = newline != NULL ? (gsize)(newline - text) : length;
       gsize next = end + 1;
 
       if (end > at && text[end - 1] == '\r')
@@ -163,7 +164,7 @@ peft_data_records_read_paragraphs (const char *text, gsize length,
             start = line;
           else
             g_string_append_c (paragraph, '\n');
-          g_string_append_len (paragraph, text + at, (gssize) (end - at));
+          g_string_append_len (paragraph, text + at, (gssize)(end - at));
         }
       if (paragraph->len > limits->max_record_bytes)
         {
@@ -176,8 +177,7 @@ peft_data_records_read_paragraphs (const char *text, gsize length,
         {
           g_autoptr (PeftJson) record = peft_json_new_object ();
 
-          peft_json_set (record, "text",
-                         peft_json_new_string_len (paragraph->str, paragraph->len));
+          peft_json_set (record, "text", peft_json_new_string_len (paragraph->str, paragraph->len));
           g_string_truncate (paragraph, 0);
           if (!func (record, ++number, start, user_data, error))
             return FALSE;
@@ -188,9 +188,14 @@ peft_data_records_read_paragraphs (const char *text, gsize length,
 }
 
 gboolean
-peft_data_records_read (PeftDataFormat format, const char *path, const char *text, gsize length,
-                        const PeftDataRecordLimits *limits, PeftDataRecordFunc func,
-                        gpointer user_data, GError **error)
+peft_data_records_read (PeftDataFormat format,
+                        const char *path,
+                        const char *text,
+                        gsize length,
+                        const PeftDataRecordLimits *limits,
+                        PeftDataRecordFunc func,
+                        gpointer user_data,
+                        GError **error)
 {
   switch (format)
     {

@@ -8,8 +8,8 @@
 static int
 compare_lengths (gconstpointer a, gconstpointer b)
 {
-  guint32 x = *(const guint32 *) a;
-  guint32 y = *(const guint32 *) b;
+  guint32 x = *(const guint32 *)a;
+  guint32 y = *(const guint32 *)b;
 
   return (x > y) - (x < y);
 }
@@ -23,7 +23,7 @@ add_lengths (PeftDataStats *self, const PeftEncodedSet *encoded)
   for (guint32 i = 0; i < n; i++)
     {
       const PeftEncodedRow *row = peft_encoded_set_get_row (encoded, i);
-      guint bin = (guint) g_bit_nth_msf (row->full_length, -1);
+      guint bin = (guint)g_bit_nth_msf (row->full_length, -1);
 
       lengths[i] = row->full_length;
       self->histogram[MIN (bin, PEFT_DATA_STATS_BINS - 1)]++;
@@ -70,9 +70,9 @@ length_to_json (const PeftDataStats *self)
       if (self->histogram[b] == 0)
         continue;
       bin = peft_json_new_object ();
-      peft_json_set (bin, "from", peft_json_new_int ((gint64) 1 << b));
+      peft_json_set (bin, "from", peft_json_new_int ((gint64)1 << b));
       peft_json_set (bin, "to",
-                     b + 1 < PEFT_DATA_STATS_BINS ? peft_json_new_int (((gint64) 2 << b) - 1)
+                     b + 1 < PEFT_DATA_STATS_BINS ? peft_json_new_int (((gint64)2 << b) - 1)
                                                   : peft_json_new_int (self->longest));
       peft_json_set (bin, "rows", peft_json_new_int (self->histogram[b]));
       peft_json_append (bins, bin);
@@ -96,8 +96,8 @@ peft_data_stats_to_json (const PeftDataStats *self)
   peft_json_set (json, "kept", peft_json_new_int (self->n_kept));
   peft_json_set (json, "cut", peft_json_new_int (self->n_cut));
   peft_json_set (json, "skipped", peft_json_new_int (self->n_skipped));
-  peft_json_set (json, "tokens", peft_json_new_int ((gint64) self->n_tokens));
-  peft_json_set (json, "labelled_tokens", peft_json_new_int ((gint64) self->n_targets));
+  peft_json_set (json, "tokens", peft_json_new_int ((gint64)self->n_tokens));
+  peft_json_set (json, "labelled_tokens", peft_json_new_int ((gint64)self->n_targets));
   if (self->n_kept > 0)
     peft_json_set (json, "length", length_to_json (self));
   return json;

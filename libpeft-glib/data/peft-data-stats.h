@@ -23,8 +23,11 @@ typedef struct
 } PeftDataStats;
 
 /* encoded may be NULL: rows by form alone. */
-void peft_data_stats_compute (PeftDataStats *self, const PeftDataSet *set,
-                              const PeftEncodedSet *encoded);
+void
+peft_data_stats_compute (PeftDataStats *self,
+                         const PeftDataSet *set,
+                         const PeftEncodedSet *encoded);
 /* {"rows":…,"forms":{"messages":…},"kept":…,"cut":…,"skipped":…,"tokens":…,"labelled_tokens":…,
  * "length":{"min":…,"median":…,"max":…,"histogram":[{"from":16,"to":31,"rows":3},…]}} */
-PeftJson *peft_data_stats_to_json (const PeftDataStats *self);
+PeftJson *
+peft_data_stats_to_json (const PeftDataStats *self);

@@ -2,7 +2,8 @@
 /* Data files: the first byte says which kind, the rest is the file. */
 #include "data/peft-data-reader.h"
 
-int LLVMFuzzerTestOneInput (const guint8 *data, gsize size);
+int
+LLVMFuzzerTestOneInput (const guint8 *data, gsize size);
 
 int
 LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
@@ -13,7 +14,7 @@ LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
 
   if (size == 0)
     return 0;
-  set = peft_data_read_text (names[data[0] % G_N_ELEMENTS (names)], (const char *) data + 1,
+  set = peft_data_read_text (names[data[0] % G_N_ELEMENTS (names)], (const char *)data + 1,
                              size - 1, &options, NULL);
   for (guint i = 0; set != NULL && i < peft_data_set_get_n_rows (set); i++)
     peft_json_unref (peft_data_set_row_to_json (set, i));

@@ -65,10 +65,11 @@ make_tokenizer_json (gboolean add_bos, gboolean add_eos)
   g_autoptr (GString) single = g_string_new (NULL);
 
   for (guint i = 0; i < G_N_ELEMENTS (special_texts); i++)
-    g_string_append_printf (added,
-                            "%s{\"id\":%u,\"content\":\"%s\",\"single_word\":false,\"lstrip\":false,"
-                            "\"rstrip\":false,\"normalized\":false,\"special\":true}",
-                            i > 0 ? "," : "", ID_BOS + i, special_texts[i]);
+    g_string_append_printf (
+        added,
+        "%s{\"id\":%u,\"content\":\"%s\",\"single_word\":false,\"lstrip\":false,"
+        "\"rstrip\":false,\"normalized\":false,\"special\":true}",
+        i > 0 ? "," : "", ID_BOS + i, special_texts[i]);
   if (add_bos)
     g_string_append (single, "{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},");
   g_string_append (single, "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}}");
@@ -77,8 +78,10 @@ make_tokenizer_json (gboolean add_bos, gboolean add_eos)
   return g_strdup_printf (
       "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[%s],"
       "\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,"
-      "\"trim_offsets\":true,\"use_regex\":false},\"post_processor\":{\"type\":\"TemplateProcessing\","
-      "\"single\":[%s],\"pair\":[%s,{\"Sequence\":{\"id\":\"B\",\"type_id\":1}}],\"special_tokens\":{"
+      "\"trim_offsets\":true,\"use_regex\":false},\"post_processor\":{\"type\":"
+      "\"TemplateProcessing\","
+      "\"single\":[%s],\"pair\":[%s,{\"Sequence\":{\"id\":\"B\",\"type_id\":1}}],\"special_"
+      "tokens\":{"
       "\"<s>\":{\"id\":\"<s>\",\"ids\":[%u],\"tokens\":[\"<s>\"]},"
       "\"</s>\":{\"id\":\"</s>\",\"ids\":[%u],\"tokens\":[\"</s>\"]}}},"
       "\"decoder\":{\"type\":\"ByteLevel\"},\"model\":%s}",
@@ -96,9 +99,10 @@ make_tokenizer (gboolean add_bos, gboolean add_eos, gboolean has_eos)
   PeftTokenizerCore *self;
 
   g_assert_true (g_file_set_contents (tokenizer, text, -1, NULL));
-  g_assert_true (g_file_set_contents (
-      config, has_eos ? "{\"bos_token\":\"<s>\",\"eos_token\":\"</s>\"}" : "{\"bos_token\":\"<s>\"}",
-      -1, NULL));
+  g_assert_true (g_file_set_contents (config,
+                                      has_eos ? "{\"bos_token\":\"<s>\",\"eos_token\":\"</s>\"}"
+                                              : "{\"bos_token\":\"<s>\"}",
+                                      -1, NULL));
   self = peft_tokenizer_core_load (folder, &error);
   g_assert_no_error (error);
   g_remove (tokenizer);

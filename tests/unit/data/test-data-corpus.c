@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Data files from the wild: each is read with the form and number of rows below, or refused with the
- * words below. */
+/* Data files from the wild: each is read with the form and number of rows below, or refused with
+ * the words below. */
 #include <glib/gstdio.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@
 typedef struct
 {
   const char *file;
-  const char *form;     /* NULL: refused */
+  const char *form; /* NULL: refused */
   guint n_rows;
   const char *contains; /* in the first row's JSON, or in the message */
 } Expectation;
@@ -37,7 +37,8 @@ static const Expectation expectations[] = {
   { "019-alpaca-zh-crlf.json", "instruction", 30, "你是什么？" },
   { "020-jsonl-named-json.json", "instruction", 5, "心悸" },
   { "021-sharegpt-single.json", "conversations", 1, "minesweeper" },
-  { "022-sharegpt-empty-turns.json", "conversations", 1, "\"role\":\"assistant\",\"content\":\"\"" },
+  { "022-sharegpt-empty-turns.json", "conversations", 1,
+    "\"role\":\"assistant\",\"content\":\"\"" },
   { "023-alpaca-two.json", "instruction", 2, "Words: ['Hello', 'world']." },
   { "024-sharegpt-dummy.json", "conversations", 30, "Vicuna" },
   { "025-text-wikisql.jsonl", "text", 30, "table: 1-1000181-1" },
@@ -52,7 +53,8 @@ static const Expectation expectations[] = {
   { "034-history-list-of-lists-zh.json", "instruction", 2, "\"role\":\"assistant\"" },
   { "035-history-examples-zh.json", "instruction", 2, "你好，你能帮我解答一个问题吗？" },
   { "036-prompt-completion-as-message-lists.jsonl", "prompt-completion", 24, "rainbow unicorn." },
-  { "037-instruction-analysis-action-final.json", NULL, 1, "expected a column with the answer to instruction" },
+  { "037-instruction-analysis-action-final.json", NULL, 1,
+    "expected a column with the answer to instruction" },
   { "038-csv-mcq-zh.csv", "instruction", 30, "\"output\":\"BD\"" },
   { "039-csv-greek-crlf.csv", NULL, 1, "expected a column with the answer to question" },
   { "040-prompt-response-teacher.jsonl", "instruction", 24, "How do you think the price" },
@@ -65,10 +67,9 @@ corpus_folder (void)
   const char *shared = g_getenv ("PEFT_SHARED");
   const char *root = g_getenv ("PEFT_TEST_ROOT");
 
-  return shared != NULL
-             ? g_build_filename (shared, "corpus", "datasets", NULL)
-             : g_build_filename (root != NULL ? root : ".", "..", "shared", "corpus", "datasets",
-                                 NULL);
+  return shared != NULL ? g_build_filename (shared, "corpus", "datasets", NULL)
+                        : g_build_filename (root != NULL ? root : ".", "..", "shared", "corpus",
+                                            "datasets", NULL);
 }
 
 static void

@@ -11,10 +11,11 @@
   "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"       \
   "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 #define CHATML_MARKED                                                                              \
-  "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n" \
-  "{% if m.role == 'assistant' %}" \
+  "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n"                               \
+  "{% if m.role == 'assistant' %}"                                                                 \
   "{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}{% else %}{{ m.content }}"          \
-  "<|im_end|>{% endif %}{{ '\\n' }}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+  "<|im_end|>{% endif %}{{ '\\n' }}{% endfor %}{% if add_generation_prompt "                       \
+  "%}<|im_start|>assistant\n{% endif %}"
 
 typedef struct
 {
@@ -76,7 +77,7 @@ show_row (const PeftEncodedSet *set, guint32 index)
         g_string_append_c (text, labelled ? '[' : ']');
       open = labelled;
       if (ids[t] < 256)
-        g_string_append_c (text, (char) ids[t]);
+        g_string_append_c (text, (char)ids[t]);
       else if (ids[t] == ID_AB)
         g_string_append_c (text, 'A');
       else
@@ -121,7 +122,8 @@ test_text (void)
   /* Neither two BOS nor two EOS. */
   assert_row (&f, "{\"text\":\"<s>x</s>\"}", "[<s>x</s>]");
   f.options.loss_on = PEFT_DATA_LOSS_COMPLETION;
-  assert_fails (&f, "{\"text\":\"a\"}", PEFT_ERROR_INVALID_ARGUMENT, "rows.jsonl: row 1 (line 1): the row is plain text");
+  assert_fails (&f, "{\"text\":\"a\"}", PEFT_ERROR_INVALID_ARGUMENT,
+                "rows.jsonl: row 1 (line 1): the row is plain text");
   tear_down (&f);
 
   set_up (&f, FALSE, TRUE, NULL);
@@ -164,8 +166,7 @@ test_instruction (void)
   tear_down (&f);
 
   set_up (&f, TRUE, FALSE, CHATML);
-  assert_row (&f, row,
-              "<|im_start|>user\ni\nx<|im_end|>\n<|im_start|>assistant\n[o<|im_end|>\n]");
+  assert_row (&f, row, "<|im_start|>user\ni\nx<|im_end|>\n<|im_start|>assistant\n[o<|im_end|>\n]");
   tear_down (&f);
 }
 
@@ -231,9 +232,10 @@ static void
 test_refused (void)
 {
   static const char chat[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}";
-  static const char call[]
-      = "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":null,"
-        "\"tool_calls\":[{\"type\":\"function\",\"function\":{\"name\":\"look_up\",\"arguments\":{}}}]}]}";
+  static const char call[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":"
+                             "\"assistant\",\"content\":null,"
+                             "\"tool_calls\":[{\"type\":\"function\",\"function\":{\"name\":\"look_"
+                             "up\",\"arguments\":{}}}]}]}";
   Fixture f;
 
   set_up (&f, FALSE, FALSE, NULL);
@@ -276,9 +278,11 @@ test_ids (void)
   g_assert_cmpint (peft_encoded_set_get_labels (set, 0)[2], ==, 9);
   g_assert_cmpmem (peft_encoded_set_get_labels (set, 1), sizeof labels, labels, sizeof labels);
   g_assert_cmpuint (peft_encoded_set_get_row (set, 1)->mask[3], ==, 0);
-  assert_fails (&f, "{\"input_ids\":[1,10]}", PEFT_ERROR_INVALID_DATA,
-                "row 1 (line 1): input_ids[1]: expected an id below the vocabulary's size 10, found: 10");
-  assert_fails (&f, "{\"input_ids\":[1,2],\"labels\":[1,11]}", PEFT_ERROR_INVALID_DATA, "labels[1]");
+  assert_fails (
+      &f, "{\"input_ids\":[1,10]}", PEFT_ERROR_INVALID_DATA,
+      "row 1 (line 1): input_ids[1]: expected an id below the vocabulary's size 10, found: 10");
+  assert_fails (&f, "{\"input_ids\":[1,2],\"labels\":[1,11]}", PEFT_ERROR_INVALID_DATA,
+                "labels[1]");
   tear_down (&f);
 }
 

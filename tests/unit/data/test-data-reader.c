@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/peft-error.h"
-#include "data/peft-data-form.h"
+#include "data/peft-data-ids.h"
 #include "data/peft-data-messages.h"
 #include "data/peft-data-reader.h"
 
@@ -41,7 +41,8 @@ static const Case good[] = {
   { "document-conversation-a.json", "[{\"role\":\"user\",\"content\":\"q\"}]", "messages",
     "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}" },
   { "csv-quotes-a.csv",
-    "instruction,output\r\n\"a \"\"b\"\", c\",\"two\nlines\"\r\n\r\nplain \"x\",\r\n", "instruction",
+    "instruction,output\r\n\"a \"\"b\"\", c\",\"two\nlines\"\r\n\r\nplain \"x\",\r\n",
+    "instruction",
     "{\"instruction\":\"a \\\"b\\\", c\",\"output\":\"two\\nlines\"}\n"
     "{\"instruction\":\"plain \\\"x\\\"\",\"output\":\"\"}" },
   { "csv-semicolon-a.csv", "\xef\xbb\xbf prompt ;completion\na,b;c", "prompt-completion",
@@ -61,7 +62,8 @@ static const Case good[] = {
     "{\"prompt\":[{\"role\":\"user\",\"content\":\"q\"}],"
     "\"completion\":[{\"role\":\"assistant\",\"content\":\"a\"}]}",
     "prompt-completion",
-    "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"a\"}]}" },
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":"
+    "\"a\"}]}" },
   { "instruction-a.jsonl",
     "{\"instruction\":\"i\",\"input\":\"x\",\"output\":\"o\"}\n"
     "{\"instruction\":\"i\",\"input\":null,\"output\":\"\",\"response\":\"r\",\"text\":\"all\"}\n"
@@ -89,14 +91,17 @@ static const Case good[] = {
   { "messages-parts-a.jsonl",
     "{\"messages\":[{\"role\":\"assistant\",\"content\":[{\"type\":\"reasoning\",\"value\":\"r\"},"
     "{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"tool_call\",\"value\":"
-    "\"{\\\"name\\\":\\\"f\\\",\\\"arguments\\\":{\\\"x\\\":1}}\"}]}],\"tools\":[{\"name\":\"f\"}]}",
+    "\"{\\\"name\\\":\\\"f\\\",\\\"arguments\\\":{\\\"x\\\":1}}\"}]}],\"tools\":[{\"name\":\"f\"}]"
+    "}",
     "messages",
     "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\",\"reasoning_content\":\"r\","
-    "\"tool_calls\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":{\"x\":1}}}]}],"
+    "\"tool_calls\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":{\"x\":1}}}]"
+    "}],"
     "\"tools\":[{\"name\":\"f\"}]}" },
   { "sharegpt-a.json",
     "[{\"conversations\":[{\"from\":\"human\",\"value\":\"q\"},"
-    "{\"from\":\"function_call\",\"value\":\"[{\\\"name\\\":\\\"f\\\",\\\"arguments\\\":\\\"\\\"}]\"},"
+    "{\"from\":\"function_call\",\"value\":\"[{\\\"name\\\":\\\"f\\\",\\\"arguments\\\":\\\"\\\"}]"
+    "\"},"
     "{\"from\":\"observation\",\"value\":\"o\"},{\"from\":\"gpt\",\"value\":\"a\"}],"
     "\"system\":\"s\"}]",
     "conversations",
@@ -108,7 +113,8 @@ static const Case good[] = {
     "{\"input_ids\":[1,2,3]}\n{\"input_ids\":[1,2,3],\"labels\":[-100,2,7],"
     "\"attention_mask\":[1,1,0]}",
     "input_ids",
-    "{\"input_ids\":[1,2,3],\"labels\":[1,2,3]}\n{\"input_ids\":[1,2,3],\"labels\":[-100,2,-100]}" },
+    "{\"input_ids\":[1,2,3],\"labels\":[1,2,3]}\n{\"input_ids\":[1,2,3],\"labels\":[-100,2,-100]"
+    "}" },
 };
 
 static const Case bad[] = {
@@ -138,11 +144,12 @@ static const Case bad[] = {
     "line 3, column 2", PEFT_ERROR_INVALID_FILE },
   { "syntax-scalar-a.json", "3", NULL, "line 1: expected “[” or “{”, found “3”",
     PEFT_ERROR_INVALID_FILE },
-  { "csv-quote-a.csv", "a,text\n1,\"x\n\ny", NULL, "line 2: the quoted cell", PEFT_ERROR_INVALID_FILE },
+  { "csv-quote-a.csv", "a,text\n1,\"x\n\ny", NULL, "line 2: the quoted cell",
+    PEFT_ERROR_INVALID_FILE },
   { "csv-after-quote-a.csv", "a,text\n1,\"x\"y\n", NULL, "line 2: expected a delimiter",
     PEFT_ERROR_INVALID_FILE },
-  { "csv-cells-a.csv", "a,text\n1,\"2\n\"\n3\n", NULL, "line 4: expected 2 cells as in the header, found 1",
-    PEFT_ERROR_INVALID_FILE },
+  { "csv-cells-a.csv", "a,text\n1,\"2\n\"\n3\n", NULL,
+    "line 4: expected 2 cells as in the header, found 1", PEFT_ERROR_INVALID_FILE },
   { "csv-many-cells-a.csv", "a,text\n1,2,3\n", NULL, "found 3", PEFT_ERROR_INVALID_FILE },
   { "csv-twice-a.csv", "text,text\n1,2\n", NULL, "“text” is there twice", PEFT_ERROR_INVALID_FILE },
   { "csv-columns-a.csv", "a,b\n1,2\n", NULL, "a.csv: row 1 (line 2): expected messages, prompt and",
@@ -153,14 +160,18 @@ static const Case bad[] = {
     "line 2: expected UTF-8 text, found byte 0xff", PEFT_ERROR_INVALID_FILE },
   { "parquet-a.json", "PAR1xxxx", NULL, "a Parquet file", PEFT_ERROR_UNSUPPORTED },
   { "gzip-a.jsonl", "\x1f\x8b\x08", NULL, "a gzip file", PEFT_ERROR_UNSUPPORTED },
-  { "utf16-a.txt", "\xff\xfe" "a", NULL, "a UTF-16 text", PEFT_ERROR_UNSUPPORTED },
+  { "utf16-a.txt",
+    "\xff\xfe"
+    "a",
+    NULL, "a UTF-16 text", PEFT_ERROR_UNSUPPORTED },
   { "ending-a.doc", "hello", NULL, "expected a name that ends in .jsonl", PEFT_ERROR_UNSUPPORTED },
   { "form-changes-a.jsonl", "{\"text\":\"a\"}\n{\"prompt\":\"a\",\"completion\":\"b\"}", NULL,
     "row 2 (line 2): expected the form of the file's first row, text, found: prompt-completion",
     PEFT_ERROR_INVALID_DATA },
   { "form-changes-ids-a.jsonl", "{\"text\":\"a\"}\n{\"input_ids\":[1]}", NULL, "found: input_ids",
     PEFT_ERROR_INVALID_DATA },
-  { "row-a.jsonl", "3", NULL, "row 1 (line 1): expected an object or a list of messages, found: integer",
+  { "row-a.jsonl", "3", NULL,
+    "row 1 (line 1): expected an object or a list of messages, found: integer",
     PEFT_ERROR_INVALID_DATA },
   { "kind-a.jsonl", "{\"prompt\":\"a\",\"completion\":\"b\"}\n{\"prompt\":1,\"completion\":\"b\"}",
     NULL, "row 2 (line 2): prompt: expected a string, found: integer", PEFT_ERROR_INVALID_DATA },
@@ -168,14 +179,15 @@ static const Case bad[] = {
     "output: expected a string, found: nothing", PEFT_ERROR_INVALID_DATA },
   { "nul-a.jsonl", "{\"text\":\"a\\u0000b\"}", NULL, "text: the text holds a NUL",
     PEFT_ERROR_INVALID_DATA },
-  { "message-nul-a.jsonl", "[{\"role\":\"user\",\"content\":\"\\u0000\"}]", NULL, "[0].content: the text",
-    PEFT_ERROR_INVALID_DATA },
+  { "message-nul-a.jsonl", "[{\"role\":\"user\",\"content\":\"\\u0000\"}]", NULL,
+    "[0].content: the text", PEFT_ERROR_INVALID_DATA },
   { "no-answer-a.jsonl", "{\"question\":\"a\"}", NULL,
     "the answer to question (one of answer, response, output), found: question",
     PEFT_ERROR_INVALID_DATA },
-  { "messages-kind-a.jsonl", "{\"messages\":{}}", NULL, "messages: expected a list of messages, found: object",
+  { "messages-kind-a.jsonl", "{\"messages\":{}}", NULL,
+    "messages: expected a list of messages, found: object", PEFT_ERROR_INVALID_DATA },
+  { "messages-empty-a.jsonl", "{\"messages\":[]}", NULL, "found an empty one",
     PEFT_ERROR_INVALID_DATA },
-  { "messages-empty-a.jsonl", "{\"messages\":[]}", NULL, "found an empty one", PEFT_ERROR_INVALID_DATA },
   { "messages-role-a.jsonl", "{\"messages\":[{\"role\":\"usr\",\"content\":\"a\"}]}", NULL,
     "messages[0].role: expected one of system", PEFT_ERROR_INVALID_DATA },
   { "messages-content-a.jsonl", "{\"messages\":[{\"role\":\"user\"}]}", NULL,
@@ -183,8 +195,8 @@ static const Case bad[] = {
   { "messages-text-a.csv", "messages\nhello\n", NULL, "messages: expected JSON: line 1",
     PEFT_ERROR_INVALID_FILE },
   { "messages-image-a.jsonl",
-    "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{}}]}]}", NULL,
-    "a part of type image_url", PEFT_ERROR_UNSUPPORTED },
+    "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{}}]}]}",
+    NULL, "a part of type image_url", PEFT_ERROR_UNSUPPORTED },
   { "messages-part-a.jsonl",
     "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"x\",\"text\":\"a\"}]}]}", NULL,
     "found: x", PEFT_ERROR_INVALID_DATA },
@@ -197,8 +209,7 @@ static const Case bad[] = {
   { "messages-call-a.json",
     "[{\"conversations\":[{\"from\":\"function_call\",\"value\":\"f(x)\"}]}]", NULL,
     "conversations[0]: expected a call as JSON", PEFT_ERROR_INVALID_DATA },
-  { "tools-a.jsonl",
-    "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":{}}", NULL,
+  { "tools-a.jsonl", "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"tools\":{}}", NULL,
     "tools: expected a list, found: object", PEFT_ERROR_INVALID_DATA },
   { "history-a.jsonl", "{\"instruction\":\"a\",\"output\":\"b\",\"history\":[[\"x\"]]}", NULL,
     "history[0]: expected a list of two strings, found: array", PEFT_ERROR_INVALID_DATA },
@@ -212,13 +223,14 @@ static const Case bad[] = {
     PEFT_ERROR_UNSUPPORTED },
   { "ids-empty-a.jsonl", "{\"input_ids\":[]}", NULL, "input_ids: expected a list of token ids",
     PEFT_ERROR_INVALID_DATA },
-  { "ids-negative-a.jsonl", "{\"input_ids\":[1,-1]}", NULL, "input_ids[1]: expected an integer from 0",
-    PEFT_ERROR_INVALID_DATA },
+  { "ids-negative-a.jsonl", "{\"input_ids\":[1,-1]}", NULL,
+    "input_ids[1]: expected an integer from 0", PEFT_ERROR_INVALID_DATA },
   { "ids-large-a.jsonl", "{\"input_ids\":[1,2147483648]}", NULL, "found: 2147483648",
     PEFT_ERROR_INVALID_DATA },
   { "ids-fraction-a.jsonl", "{\"input_ids\":[1.5]}", NULL, "found: 1.5", PEFT_ERROR_INVALID_DATA },
   { "labels-count-a.jsonl", "{\"input_ids\":[1,2],\"labels\":[1]}", NULL,
-    "labels: expected a list of 2 integers as input_ids has, found: array of 1", PEFT_ERROR_INVALID_DATA },
+    "labels: expected a list of 2 integers as input_ids has, found: array of 1",
+    PEFT_ERROR_INVALID_DATA },
   { "labels-value-a.jsonl", "{\"input_ids\":[1,2],\"labels\":[1,-99]}", NULL,
     "labels[1]: expected a token id or -100, found: -99", PEFT_ERROR_INVALID_DATA },
   { "mask-a.jsonl", "{\"input_ids\":[1,2],\"attention_mask\":[1,2]}", NULL,
@@ -326,8 +338,8 @@ test_mapping_optional (void)
   g_autoptr (GError) error = NULL;
   PeftDataReadOptions options = { 0 };
 
-  mapping = peft_data_mapping_parse (
-      "{\"instruction\":\"q\",\"output\":\"a\",\"input\":\"more\"}", &error);
+  mapping = peft_data_mapping_parse ("{\"instruction\":\"q\",\"output\":\"a\",\"input\":\"more\"}",
+                                     &error);
   g_assert_no_error (error);
   options.mapping = mapping;
   set = read_with ("a.jsonl", "{\"q\":\"1\",\"a\":\"2\"}\n{\"q\":\"1\",\"a\":\"2\",\"more\":\"x\"}",
@@ -393,13 +405,30 @@ test_limits (void)
   } cases[] = {
     { "a.txt", "12345", { .max_file_bytes = 4 }, "a.txt: expected a file of at most 4 bytes" },
     { "a.txt", "1\n\n2\n\n3", { .max_rows = 2 }, "row 3: expected at most 2 rows" },
-    { "a.txt", "1\n\n12345", { .max_record_bytes = 4 }, "line 3: expected a paragraph of at most 4" },
-    { "a.jsonl", "\"12345\"", { .max_record_bytes = 6 }, "line 1: expected a row of at most 6 bytes, found 7" },
-    { "a.json", "[\n\"12345\"]", { .max_record_bytes = 6 }, "line 2: expected a row of at most 6 bytes" },
-    { "a.json", "{\"data\":[{\"text\":\"a\"}],\"more\":\"12345678\"}", { .max_record_bytes = 20 },
+    { "a.txt",
+      "1\n\n12345",
+      { .max_record_bytes = 4 },
+      "line 3: expected a paragraph of at most 4" },
+    { "a.jsonl",
+      "\"12345\"",
+      { .max_record_bytes = 6 },
+      "line 1: expected a row of at most 6 bytes, found 7" },
+    { "a.json",
+      "[\n\"12345\"]",
+      { .max_record_bytes = 6 },
+      "line 2: expected a row of at most 6 bytes" },
+    { "a.json",
+      "{\"data\":[{\"text\":\"a\"}],\"more\":\"12345678\"}",
+      { .max_record_bytes = 20 },
       "expected at most 20 bytes beside the list" },
-    { "a.csv", "text\n1234\n12345\n", { .max_record_bytes = 4 }, "line 3: expected a cell of at most 4" },
-    { "a.csv", "text\n\"\n1234\"\n", { .max_record_bytes = 4 }, "line 2: expected a cell of at most 4" },
+    { "a.csv",
+      "text\n1234\n12345\n",
+      { .max_record_bytes = 4 },
+      "line 3: expected a cell of at most 4" },
+    { "a.csv",
+      "text\n\"\n1234\"\n",
+      { .max_record_bytes = 4 },
+      "line 2: expected a cell of at most 4" },
     { "a.csv", "text,b,c\n1,2,3\n", { .max_columns = 2 }, "line 1: expected at most 2 columns" },
   };
 
@@ -422,7 +451,8 @@ test_fixed_limits (void)
     g_string_append_printf (text, "%s{\"role\":\"user\",\"content\":\"\"}", i > 0 ? "," : "");
   g_string_append (text, "]");
   g_assert_null (read_with ("a.json", text->str, NULL, &error));
-  check_error ("messages", error, PEFT_ERROR_LIMIT, "messages: expected at most 8192 messages, found 8193");
+  check_error ("messages", error, PEFT_ERROR_LIMIT,
+               "messages: expected at most 8192 messages, found 8193");
   g_clear_error (&error);
 
   g_string_assign (text, "{\"input_ids\":[0");
@@ -444,7 +474,8 @@ test_fixed_limits (void)
   g_clear_error (&error);
 
   /* JSON inside a string is within the parser's limit, but not where it is put. */
-  g_string_assign (text, "{\"text\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"}],\"tools\":\"");
+  g_string_assign (
+      text, "{\"text\":\"a\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"}],\"tools\":\"");
   for (guint i = 0; i < PEFT_JSON_MAX_DEPTH; i++)
     g_string_append_c (text, '[');
   for (guint i = 0; i < PEFT_JSON_MAX_DEPTH; i++)

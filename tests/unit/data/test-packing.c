@@ -18,9 +18,8 @@ make_set (const guint32 *lengths, guint32 n)
       g_autofree gint32 *ids = g_new (gint32, lengths[r]);
 
       for (guint32 t = 0; t < lengths[r]; t++)
-        ids[t] = (gint32) (100 * r + t);
-      g_assert_true (
-          peft_encoded_set_add (set, r, ids, ids, NULL, lengths[r], G_MAXUINT32, NULL));
+        ids[t] = (gint32)(100 * r + t);
+      g_assert_true (peft_encoded_set_add (set, r, ids, ids, NULL, lengths[r], G_MAXUINT32, NULL));
     }
   g_assert_cmpuint (peft_encoded_set_get_n_rows (set), ==, n);
   return set;
@@ -31,9 +30,8 @@ assert_sample (const PeftDataSamples *samples, guint32 sample, const guint32 *ro
 {
   guint32 start = samples->starts[sample];
 
-  g_assert_cmpmem (samples->rows + start,
-                   (samples->starts[sample + 1] - start) * sizeof (guint32), rows,
-                   n * sizeof (guint32));
+  g_assert_cmpmem (samples->rows + start, (samples->starts[sample + 1] - start) * sizeof (guint32),
+                   rows, n * sizeof (guint32));
 }
 
 static void
@@ -56,7 +54,11 @@ test_first_fit (void)
 static void
 test_first_fit_many (void)
 {
-  enum { N = 1000, ROOM = 64 };
+  enum
+  {
+    N = 1000,
+    ROOM = 64
+  };
   guint32 lengths[N];
   guint32 rows[N];
   guint32 room[N];
@@ -114,8 +116,8 @@ test_batch (void)
   g_assert_cmpuint (batch->batch, ==, 2);
   g_assert_cmpuint (batch->length, ==, 6);
   assert_ints (batch->ids, (gint32[]){ 200, 201, 202, 203, 0, 0, 0, 1, 2, 100, 101, 0 }, 12);
-  assert_ints (batch->labels,
-               (gint32[]){ 200, 201, 202, 203, -100, -100, 0, 1, 2, 100, 101, -100 }, 12);
+  assert_ints (batch->labels, (gint32[]){ 200, 201, 202, 203, -100, -100, 0, 1, 2, 100, 101, -100 },
+               12);
   assert_ints (batch->positions, (gint32[]){ 0, 1, 2, 3, 0, 1, 0, 1, 2, 0, 1, 0 }, 12);
   assert_ints (batch->segments, (gint32[]){ 0, 0, 0, 0, -1, -1, 0, 0, 0, 1, 1, -1 }, 12);
   g_assert_cmpuint (batch->n_tokens, ==, 9);
@@ -173,7 +175,10 @@ test_cut_and_skipped (void)
 static void
 test_order (void)
 {
-  enum { N = 50 };
+  enum
+  {
+    N = 50
+  };
   g_autoptr (PeftDataOrder) order = peft_data_order_new (N, 42, TRUE);
   g_autoptr (PeftDataOrder) same = peft_data_order_new (N, 42, TRUE);
   g_autoptr (PeftDataOrder) other = peft_data_order_new (N, 43, TRUE);
@@ -264,7 +269,8 @@ test_split (void)
 static void
 test_stats (void)
 {
-  static const char text[] = "{\"text\":\"a\"}\n{\"text\":\"b\"}\n{\"text\":\"c\"}\n{\"text\":\"d\"}\n";
+  static const char text[]
+      = "{\"text\":\"a\"}\n{\"text\":\"b\"}\n{\"text\":\"c\"}\n{\"text\":\"d\"}\n";
   static const guint32 lengths[] = { 2, 3, 17, 5 };
   g_autoptr (PeftDataSet) set = NULL;
   g_autoptr (PeftEncodedSet) encoded = make_set (lengths, 4);
