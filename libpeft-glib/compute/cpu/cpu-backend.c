@@ -135,6 +135,7 @@ finalize (PeftBackend *backend)
     g_aligned_free (self->scratch[i].data);
   g_free (self->scratch);
   g_aligned_free (self->shared.data);
+  g_clear_pointer (&self->onednn, cpu_onednn_free);
   g_clear_pointer (&self->pool, peft_thread_pool_free);
   g_free (self);
 }
@@ -227,6 +228,26 @@ peft_cpu_backend_measure_peak (PeftBackend *backend, gboolean bf16)
   return best;
 }
 
+/* Some cores have the instruction but are no faster with it. */
+static gboolean
+bf16_is_faster (const CpuIsa *isa)
+{
+  static const guint64 n = 4000; /* about 50 µs together */
+  gint64 best[2] = { G_MAXINT64, G_MAXINT64 };
+
+  for (guint round = 0; round < 5; round++)
+    {
+      gint64 start = g_get_monotonic_time ();
+      isa->peak_f32 (n);
+      gint64 middle = g_get_monotonic_time ();
+      isa->peak_bf16 (n);
+      best[0] = MIN (best[0], middle - start);
+      best[1] = MIN (best[1], g_get_monotonic_time () - middle);
+    }
+  /* The same count of instructions does twice the work in bfloat16. */
+  return best[1] * 10 < best[0] * 17;
+}
+
 PeftBackend *
 peft_cpu_backend_open (guint index, guint n_threads, GError **error)
 {
@@ -248,6 +269,7 @@ peft_cpu_backend_open (guint index, guint n_threads, GError **error)
   self->pool = peft_thread_pool_new (n_threads);
   self->n_threads = peft_thread_pool_get_n_threads (self->pool);
   self->scratch = g_new0 (CpuScratch, self->n_threads);
-  self->parent.has_bf16 = isa->has_bf16;
+  self->onednn = cpu_onednn_new (isa->name, self->n_threads);
+  self->parent.has_bf16 = isa->has_bf16 && bf16_is_faster (isa);
   return &self->parent;
 }

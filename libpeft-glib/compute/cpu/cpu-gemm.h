@@ -67,6 +67,14 @@ void CPU_FN (gemm_kernel) (gboolean bf16, gint64 rows, gint64 columns, gint64 un
                            const GemmOutput *c, gint64 row, gint64 column);
 #define gemm_kernel CPU_FN (gemm_kernel)
 
+/* n values to bfloat16. */
+void CPU_FN (gemm_to_bf16) (const float *restrict src, guint16 *restrict dst, gint64 n);
+#define gemm_to_bf16 CPU_FN (gemm_to_bf16)
+
+/* cpu-vec-matmul-onednn.c: computes the first rows of c, returns how many (0: none). */
+gint64 CPU_FN (gemm_by_onednn) (PeftCpuBackend *self, const GemmProblem *problem, gboolean split);
+#define gemm_by_onednn CPU_FN (gemm_by_onednn)
+
 /* cpu-vec-gemv.c: m ≤ GEMV_MAX_M rows of a against all rows of b, streamed once. */
 #define GEMV_MAX_M 4
 void CPU_FN (gemv_run) (PeftCpuBackend *self, const GemmProblem *problem);

@@ -110,11 +110,21 @@ cpu_silu (float x)
   return x * cpu_sigmoidf (x);
 }
 
+/* σ(x), and 1 - σ(x) without cancellation. */
+static inline float
+cpu_sigmoid_pair (float x, float *rest)
+{
+  float e = cpu_expf (x < -80.0f ? 80.0f : -x);
+  float s = 1.0f / (1.0f + e);
+  *rest = e * s;
+  return s;
+}
+
 static inline float
 cpu_silu_derivative (float x)
 {
-  float s = cpu_sigmoidf (x);
-  return s * (1.0f + x * (1.0f - s));
+  float rest, s = cpu_sigmoid_pair (x, &rest);
+  return s * (1.0f + x * rest);
 }
 
 static inline float
@@ -130,24 +140,24 @@ cpu_gelu_derivative (float x)
 }
 
 /* The tanh form of Hendrycks & Gimpel (arXiv:1606.08415), x/2·(1 + tanh u), written as x·σ(2u), which
- * does not cancel for negative x. Returns σ(2u). */
+ * does not cancel for negative x. */
 static inline float
-cpu_gelu_tanh_gate (float x)
+cpu_gelu_tanh_argument (float x)
 {
-  return cpu_sigmoidf (1.59576912160573071f * (x + 0.044715f * x * x * x));
+  return 1.59576912160573071f * (x + 0.044715f * x * x * x);
 }
 
 static inline float
 cpu_gelu_tanh (float x)
 {
-  return x * cpu_gelu_tanh_gate (x);
+  return x * cpu_sigmoidf (cpu_gelu_tanh_argument (x));
 }
 
 static inline float
 cpu_gelu_tanh_derivative (float x)
 {
-  float s = cpu_gelu_tanh_gate (x);
-  return s + x * s * (1.0f - s) * 1.59576912160573071f * (1.0f + 3.0f * 0.044715f * x * x);
+  float rest, s = cpu_sigmoid_pair (cpu_gelu_tanh_argument (x), &rest);
+  return s + x * s * rest * 1.59576912160573071f * (1.0f + 3.0f * 0.044715f * x * x);
 }
 
 static inline float

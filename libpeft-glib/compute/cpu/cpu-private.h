@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/peft-thread-pool.h"
+#include "compute/cpu/cpu-onednn.h"
 #include "compute/cpu/peft-cpu-backend.h"
 
 /* What the files of the cpu backend share. Kernel files whose names start with cpu-vec- are compiled
@@ -43,6 +44,7 @@ struct _PeftCpuBackend
   guint n_threads;
   const CpuIsa *isa;
   CpuScratch *scratch; /* [n_threads] */
+  CpuOnednn *onednn;   /* NULL: not for this instruction set */
   CpuScratch shared;   /* of all tasks of a kernel */
 };
 

@@ -21,6 +21,7 @@
 
 typedef float vf __attribute__ ((vector_size (CPU_VL * 4)));
 typedef gint32 vi __attribute__ ((vector_size (CPU_VL * 4)));
+typedef guint32 vu __attribute__ ((vector_size (CPU_VL * 4)));
 typedef guint16 vh __attribute__ ((vector_size (CPU_VL * 2)));
 
 #define CPU_INLINE static inline __attribute__ ((always_inline))
@@ -82,11 +83,33 @@ v_load_bf16 (const guint16 *p)
 #endif
 }
 
+CPU_INLINE vf
+v_load_bf16_n (const guint16 *p, gint64 n)
+{
+  guint16 values[CPU_VL] = { 0 };
+  memcpy (values, p, (gsize) n * sizeof (guint16));
+  return v_load_bf16 (values);
+}
+
 /* Lanes of a where the mask is set, else of b. */
 CPU_INLINE vf
 v_select (vi mask, vf a, vf b)
 {
   return (vf) ((mask & (vi) a) | (~mask & (vi) b));
+}
+
+/* To the nearest bfloat16, still as float32. */
+CPU_INLINE vf
+v_round_bf16 (vf v)
+{
+#ifdef __AVX512BF16__
+  return (vf) _mm512_slli_epi32 (
+      _mm512_cvtepu16_epi32 ((__m256i) _mm512_cvtneps_pbh ((__m512) v)), 16);
+#else
+  vu u = (vu) v;
+  vu rounded = (u + 0x7fff + ((u >> 16) & 1)) & 0xffff0000u;
+  return v_select (v == v, (vf) rounded, (vf) ((u | 0x400000) & 0xffff0000u));
+#endif
 }
 
 CPU_INLINE vf

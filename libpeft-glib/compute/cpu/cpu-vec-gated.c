@@ -76,8 +76,8 @@ backward_values (PeftActivation activation, const float *restrict dh, const floa
       CPU_SIMD
       for (gint64 i = 0; i < n; i++)
         {
-          float g = gate[i], s = cpu_sigmoidf (g), d = dh[i];
-          dgate[i] = d * up[i] * s * (1.0f + g * (1.0f - s));
+          float g = gate[i], d = dh[i], rest, s = cpu_sigmoid_pair (g, &rest);
+          dgate[i] = d * up[i] * s * (1.0f + g * rest);
           dup[i] = d * g * s;
         }
       break;

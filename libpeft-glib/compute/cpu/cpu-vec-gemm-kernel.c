@@ -58,8 +58,8 @@ store_vector (const GemmOutput *c, gint64 row, gint64 column, gint64 n, vf v)
 
 CPU_INLINE void
 kernel (const gboolean bf16, const int rows, const int vectors, gint64 units, const guint32 *a,
-        const guint32 *b, gint64 b_stride, const GemmOutput *c, gint64 row, gint64 n_rows,
-        gint64 column, gint64 n_columns)
+        gint64 a_stride, const guint32 *b, gint64 b_stride, const GemmOutput *c, gint64 row,
+        gint64 n_rows, gint64 column, gint64 n_columns)
 {
   vf sums[GEMM_MR][2];
 
@@ -76,9 +76,9 @@ kernel (const gboolean bf16, const int rows, const int vectors, gint64 units, co
 #pragma GCC unroll 16
       for (int i = 0; i < rows; i++)
         {
-          sums[i][0] = multiply_add (bf16, sums[i][0], a[i * GEMM_A_STRIDE + k], b0);
+          sums[i][0] = multiply_add (bf16, sums[i][0], a[i * a_stride + k], b0);
           if (vectors > 1)
-            sums[i][1] = multiply_add (bf16, sums[i][1], a[i * GEMM_A_STRIDE + k], b1);
+            sums[i][1] = multiply_add (bf16, sums[i][1], a[i * a_stride + k], b1);
         }
       b += b_stride;
     }
@@ -93,7 +93,7 @@ kernel (const gboolean bf16, const int rows, const int vectors, gint64 units, co
 }
 
 #define CASE(bf16, r, v)                                                                           \
-  kernel (bf16, r, v, units, a, b, b_stride, c, row, rows, column, columns);                       \
+  kernel (bf16, r, v, units, a, GEMM_A_STRIDE, b, b_stride, c, row, rows, column, columns);                       \
   break;
 
 #if GEMM_MR == 14

@@ -12,8 +12,8 @@ line_at (const GemmMatrix *x, gint64 line, gint64 position)
   return x->data + value / info->block_size * info->block_bytes;
 }
 
-static void
-to_bf16 (const float *restrict src, guint16 *restrict dst, gint64 n)
+void
+gemm_to_bf16 (const float *restrict src, guint16 *restrict dst, gint64 n)
 {
   gint64 i = 0;
 #ifdef __AVX512BF16__
@@ -44,13 +44,13 @@ line_values (const GemmMatrix *x, gboolean bf16, gint64 line, gint64 position, g
   else if (x->dtype == PEFT_DTYPE_BF16)
     memcpy (out, src, (gsize) n * sizeof (guint16));
   else if (x->dtype == PEFT_DTYPE_F32)
-    to_bf16 ((const float *) src, out, n);
+    gemm_to_bf16 ((const float *) src, out, n);
   else
     for (gint64 i = 0; i < n; i += CPU_CHUNK)
       {
         gint64 part = MIN (CPU_CHUNK, n - i);
         cpu_to_f32 (x->dtype, line_at (x, line, position + i), 1, values, part);
-        to_bf16 (values, (guint16 *) out + i, part);
+        gemm_to_bf16 (values, (guint16 *) out + i, part);
       }
 }
 
@@ -89,6 +89,42 @@ units_across_k (const GemmMatrix *x, gboolean bf16, gint64 row, gint64 rows, gin
     memset (high, 0, (gsize) rows * sizeof (guint16));
   for (gint64 i = 0; i < rows; i++)
     out[i] = low[i] | (guint32) high[i] << 16;
+}
+
+/* n ≤ CPU_VL values of a line of float32 or bfloat16 as float32. */
+CPU_INLINE vf
+line_vector (const GemmMatrix *x, gint64 line, gint64 position, gint64 n)
+{
+  if (x->dtype == PEFT_DTYPE_F32)
+    {
+      const float *p = (const float *) x->data + line * x->stride + position;
+      return n == CPU_VL ? v_load (p) : v_load_n (p, n);
+    }
+  const guint16 *p = (const guint16 *) x->data + line * x->stride + position;
+  return n == CPU_VL ? v_load_bf16 (p) : v_load_bf16_n (p, n);
+}
+
+/* What units_across_k () makes, for at most CPU_VL rows and the two types that matter. */
+CPU_INLINE vf
+unit_vector (const GemmMatrix *x, gboolean bf16, gint64 row, gint64 rows, gint64 unit)
+{
+  if (!bf16)
+    return line_vector (x, unit, row, rows);
+  vf low = line_vector (x, 2 * unit, row, rows), high = { 0 };
+  if (2 * unit + 1 < x->k)
+    high = line_vector (x, 2 * unit + 1, row, rows);
+  if (x->dtype != PEFT_DTYPE_BF16)
+    {
+      low = v_round_bf16 (low);
+      high = v_round_bf16 (high);
+    }
+  return (vf) ((vi) ((vu) low >> 16) | (vi) high);
+}
+
+static inline gboolean
+has_unit_vectors (const GemmMatrix *x)
+{
+  return x->dtype == PEFT_DTYPE_F32 || x->dtype == PEFT_DTYPE_BF16;
 }
 
 /* [rows ≤ CPU_VL, n] → [n, CPU_VL] with lines of out_stride; missing rows are 0. */
@@ -156,7 +192,12 @@ gemm_pack_a (const GemmMatrix *a, gboolean bf16, gint64 row, gint64 rows, gint64
     {
       /* Lines of 16, so that whole vectors can be read. */
       for (gint64 k = 0; k < units; k++)
-        units_across_k (a, bf16, row, rows, first + k, temp + k * 16);
+        if (has_unit_vectors (a))
+          for (gint64 i = 0; i < rows; i += CPU_VL)
+            v_store ((float *) temp + k * 16 + i,
+                     unit_vector (a, bf16, row + i, MIN (CPU_VL, rows - i), first + k));
+        else
+          units_across_k (a, bf16, row, rows, first + k, temp + k * 16);
       transpose_out (temp, 16, rows, units, out, GEMM_A_STRIDE);
     }
   for (gint64 i = rows; i < (rows + 1) / 2 * 2; i++)
@@ -183,6 +224,14 @@ gemm_pack_b (const GemmMatrix *b, gboolean bf16, gint64 row, gint64 rows, gint64
           for (gint64 i = 0; i < part; i++)
             units_along_k (b, bf16, row + j + i, first, units, temp + i * GEMM_A_STRIDE);
         transpose_in (src, stride, part, units, dst, GEMM_NR);
+      }
+  else if (has_unit_vectors (b))
+    for (gint64 j = 0; j < rows; j += CPU_VL)
+      {
+        float *dst = (float *) out + j / GEMM_NR * GEMM_NR * units + j % GEMM_NR;
+        gint64 part = MIN (CPU_VL, rows - j);
+        for (gint64 k = 0; k < units; k++)
+          v_store (dst + k * GEMM_NR, unit_vector (b, bf16, row + j, part, first + k));
       }
   else
     for (gint64 k = 0; k < units; k++)
