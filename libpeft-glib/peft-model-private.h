@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "methods/peft-method.h"
+#include "peft-base-model-private.h"
+#include "peft-model.h"
+
+typedef struct
+{
+  PeftAdapter *adapter;
+  gboolean active;
+  double weight;
+} PeftModelEntry;
+
+struct _PeftModel
+{
+  GObject parent_instance;
+
+  PeftBaseModel *base;
+  GMutex mutex;
+  GPtrArray *entries; /* PeftModelEntry, in the order they came; under mutex */
+  gboolean enabled;   /* under mutex */
+  guint serial;       /* under mutex */
+};
+
+/* Under mutex; NULL: no such adapter. */
+PeftModelEntry *peft_model_find_entry (PeftModel *self, const char *name);
+void peft_model_set_no_adapter (const char *name, GError **error);
+/* The adapters that count, with references. */
+GPtrArray *peft_model_list_active (PeftModel *self);
+void peft_model_emit_progress (PeftModel *self, guint64 done, guint64 total);
+
+PeftCore *peft_model_get_core (PeftModel *self);
+PeftWorker *peft_model_get_worker (PeftModel *self);
+
+/* Around the computing of an operation that holds the worker: puts the active adapters into the base model,
+ * which other models may share, and takes them out. */
+void peft_model_attach (PeftModel *self);
+void peft_model_detach (PeftModel *self);
+
+/* The one that training means: PEFT_ERROR_INVALID_ARGUMENT unless exactly one is active. (transfer full) */
+PeftAdapter *peft_model_get_trained (PeftModel *self, GError **error);
+
+/* Changes whenever what the model computes does: for caches. */
+guint peft_model_get_serial (PeftModel *self);
+void peft_model_bump_serial (PeftModel *self);
