@@ -39,7 +39,7 @@ def make_tokenizer(corpus, folder):
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
     with open(corpus, encoding="utf-8") as f:
         # The words of the demo's prompt format, so that they are tokens of their own.
-        tok.train_from_iterator([f.read(), "\nQuestion: \nAnswer: " * 50], trainer)
+        tok.train_from_iterator([f.read(), "\nQuestion: What\nQuestion: Where\nQuestion: Please tell me: what\nAnswer: The" * 50], trainer)
     tok.save(os.path.join(folder, "tokenizer.json"))
     with open(os.path.join(folder, "tokenizer_config.json"), "w", encoding="utf-8") as f:
         json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|end|>", "pad_token": "<|pad|>",

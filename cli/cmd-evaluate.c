@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "commands.h"
+
+static gboolean
+parse_loss_on (const char *text, PeftLossOn *out)
+{
+  static const char *const names[] = { "auto", "all", "completion", "assistant" };
+  static const PeftLossOn values[] = { PEFT_LOSS_ON_AUTO, PEFT_LOSS_ON_ALL,
+                                       PEFT_LOSS_ON_COMPLETION, PEFT_LOSS_ON_ASSISTANT };
+
+  *out = PEFT_LOSS_ON_AUTO;
+  if (text == NULL)
+    return TRUE;
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    if (g_str_equal (text, names[i]))
+      {
+        *out = values[i];
+        return TRUE;
+      }
+  return FALSE;
+}
+
+CliStatus
+cmd_evaluate (int argc, char **argv, GCancellable *cancellable)
+{
+  g_auto (CliCommon) common = { 0 };
+  g_autofree char *model_name = NULL;
+  g_autofree char *loss_on_name = NULL;
+  g_auto (GStrv) adapters = NULL;
+  g_auto (GStrv) data = NULL;
+  gboolean json = FALSE;
+  int max_length = 2048, batch_size = 8;
+  const GOptionEntry entries[] = {
+    { "model", 0, 0, G_OPTION_ARG_STRING, &model_name, N_ ("base model"), N_ ("MODEL") },
+    { "adapter", 0, 0, G_OPTION_ARG_STRING_ARRAY, &adapters, N_ ("adapter folder"), N_ ("DIR[=WEIGHT]") },
+    { "data", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &data, N_ ("data file"), N_ ("FILE") },
+    { "loss-on", 0, 0, G_OPTION_ARG_STRING, &loss_on_name, N_ ("all, completion or assistant"), N_ ("PART") },
+    { "max-length", 0, 0, G_OPTION_ARG_INT, &max_length, N_ ("longest row in tokens (default: 2048)"), "N" },
+    { "batch-size", 0, 0, G_OPTION_ARG_INT, &batch_size, N_ ("rows at a time (default: 8)"), "N" },
+    { "json", 0, 0, G_OPTION_ARG_NONE, &json, N_ ("print JSON"), NULL },
+    G_OPTION_ENTRY_NULL,
+  };
+  g_autoptr (PeftModel) model = NULL;
+  g_autoptr (PeftDataset) dataset = NULL;
+  g_autoptr (PeftEvaluationResult) result = NULL;
+  g_autoptr (GError) error = NULL;
+  PeftLossOn loss_on;
+
+  cli_common_init (&common);
+  if (!cli_parse ("evaluate", entries, &common, 0, &argc, &argv))
+    return CLI_USAGE;
+  if (model_name == NULL || data == NULL)
+    return cli_usage ("evaluate", _ ("--model and --data are needed"));
+  if (!parse_loss_on (loss_on_name, &loss_on))
+    return cli_usage ("evaluate", _ ("--loss-on: expected all, completion or assistant, found “%s”"), loss_on_name);
+  if (max_length < 2 || batch_size < 1)
+    return cli_usage ("evaluate", _ ("--max-length: expected 2 or more; --batch-size: expected 1 or more"));
+  dataset = peft_dataset_load ((const char *const *) data, NULL, cancellable, &error);
+  if (dataset == NULL)
+    return cli_fail (error);
+  model = cli_open_model (&common, model_name, adapters, cancellable, &error);
+  if (model == NULL)
+    return cli_fail (error);
+  result = peft_model_evaluate (model, dataset, loss_on, max_length, batch_size, cancellable, &error);
+  if (result == NULL)
+    return cli_fail (error);
+  if (json)
+    {
+      g_autofree char *text = peft_evaluation_result_to_json (result);
+      g_print ("%s\n", text);
+    }
+  else
+    {
+      g_print (_ ("loss        %.6f\n"), result->loss);
+      g_print (_ ("perplexity  %.4f\n"), result->perplexity);
+      g_print (_ ("accuracy    %.4f\n"), result->accuracy);
+      g_print (_ ("tokens      %" G_GUINT64_FORMAT " in %" G_GUINT64_FORMAT " rows\n"), result->tokens, result->rows);
+    }
+  return CLI_DONE;
+}
