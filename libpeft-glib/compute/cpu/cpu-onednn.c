@@ -228,14 +228,19 @@ cpu_onednn_new (const char *isa, guint n_threads)
     { "avx512bf16", (dnnl_cpu_isa_t) 0 /* all, AMX as well */ },
   };
   static const char *limited_to = NULL;
+  static GMutex lock;
   CpuOnednn *self;
+  gboolean is_limit;
 
+  g_mutex_lock (&lock);
   for (guint i = 0; limited_to == NULL && i < G_N_ELEMENTS (limits); i++)
     if (g_str_equal (limits[i].name, isa)
         && (limits[i].limit == 0 || dnnl_set_max_cpu_isa (limits[i].limit) == dnnl_success))
       limited_to = limits[i].name;
   /* One process, one limit: oneDNN takes no second one. */
-  if (g_strcmp0 (limited_to, isa) != 0)
+  is_limit = g_strcmp0 (limited_to, isa) == 0;
+  g_mutex_unlock (&lock);
+  if (!is_limit)
     return NULL;
   self = g_new0 (CpuOnednn, 1);
   if (dnnl_engine_create (&self->engine, dnnl_cpu, 0) != dnnl_success)
