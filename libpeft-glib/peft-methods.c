@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "peft-methods.h"
+
+#include <glib/gi18n-lib.h>
+
+#include "methods/peft-config-private.h"
+#include "methods/peft-method.h"
+#include "peft-presets.h"
+
+/**
+ * peft_methods_list:
+ *
+ * Lists the fine-tuning methods there are.
+ *
+ * Returns: (transfer full) (array zero-terminated=1): their names as in configurations, such as `LORA`
+ *
+ * Since: 1.0
+ */
+GStrv
+peft_methods_list (void)
+{
+  g_autoptr (GStrvBuilder) names = g_strv_builder_new ();
+
+  for (const PeftMethod *const *method = peft_method_list (); *method != NULL; method++)
+    g_strv_builder_add (names, (*method)->name);
+  return g_strv_builder_end (names);
+}
+
+/**
+ * peft_methods_to_json:
+ * @name: (nullable): a method's name, in any case; `NULL`: all of them
+ * @error: return location for an error
+ *
+ * Describes methods as JSON.
+ *
+ * A method is an object with `name`, `display_name`, `summary`, `learning_rate` and `fields`; a field has `name`,
+ * `type`, `default`, `minimum`, `maximum`, `choices`, `group`, `description` and `supported`. Without @name it is an
+ * object whose `methods` are all of them.
+ *
+ * Returns: (transfer full): JSON text
+ *
+ * Since: 1.0
+ */
+char *
+peft_methods_to_json (const char *name, GError **error)
+{
+  g_autoptr (PeftJson) json = NULL;
+  PeftJson *list;
+
+  if (name != NULL)
+    {
+      json = peft_method_describe (name, error);
+      return json != NULL ? peft_json_to_string (json, PEFT_JSON_WRITE_INDENT) : NULL;
+    }
+  json = peft_json_new_object ();
+  list = peft_json_new_array ();
+  for (const PeftMethod *const *method = peft_method_list (); *method != NULL; method++)
+    peft_json_append (list, peft_method_describe ((*method)->name, NULL));
+  peft_json_set (json, "methods", list);
+  return peft_json_to_string (json, PEFT_JSON_WRITE_INDENT);
+}
+
+/**
+ * peft_presets_to_json:
+ *
+ * Describes the presets as a JSON list of objects with `name`, `display_name`, `summary`, `epochs` and `fields`.
+ *
+ * Returns: (transfer full): JSON text
+ *
+ * Since: 1.0
+ */
+char *
+peft_presets_to_json (void)
+{
+  g_autoptr (PeftJson) list = peft_json_new_array ();
+  gsize n;
+  const PeftPreset *presets = peft_preset_list (&n);
+
+  for (gsize i = 0; i < n; i++)
+    {
+      PeftJson *preset = peft_json_new_object ();
+      PeftJson *fields = peft_json_new_object ();
+
+      for (const PeftPresetField *field = presets[i].fields; field->field != NULL; field++)
+        peft_json_set (fields, field->field,
+                       peft_json_parse (field->value, -1, PEFT_JSON_PARSE_DEFAULT, NULL));
+      peft_json_set (preset, "name", peft_json_new_string (presets[i].name));
+      peft_json_set (preset, "display_name", peft_json_new_string (_ (presets[i].display_name)));
+      peft_json_set (preset, "summary", peft_json_new_string (_ (presets[i].summary)));
+      peft_json_set (preset, "epochs", peft_json_new_int (presets[i].epochs));
+      peft_json_set (preset, "fields", fields);
+      peft_json_append (list, preset);
+    }
+  return peft_json_to_string (list, PEFT_JSON_WRITE_INDENT);
+}
+
+/**
+ * peft_preset_apply_to_config:
+ * @preset: `quick`, `balanced` or `thorough`
+ * @config: a configuration
+ * @error: return location for an error
+ *
+ * Sets what we recommend; fields that the method lacks are left out.
+ *
+ * See [method@Trainer.apply_preset] for the other half.
+ *
+ * Returns: whether there is such a preset
+ *
+ * Since: 1.0
+ */
+gboolean
+peft_preset_apply_to_config (const char *preset, PeftConfig *config, GError **error)
+{
+  const PeftPreset *found;
+
+  g_return_val_if_fail (preset != NULL, FALSE);
+  g_return_val_if_fail (PEFT_IS_CONFIG (config), FALSE);
+
+  found = peft_preset_require (preset, error);
+  if (found == NULL)
+    return FALSE;
+  for (const PeftPresetField *field = found->fields; field->field != NULL; field++)
+    if (peft_config_class_find_field (PEFT_CONFIG_GET_CLASS (config), field->field) != NULL
+        && !peft_config_set_field (config, field->field, field->value, error))
+      return FALSE;
+  return TRUE;
+}
