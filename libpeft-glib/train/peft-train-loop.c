@@ -194,6 +194,7 @@ after_step (PeftTrainRun *self, GError **error)
   gboolean eval = self->eval_samples != NULL && is_due (self->state.step, o->eval_every);
   gboolean save = is_due (self->state.step, o->save_every);
 
+  self->progress.step = self->state.step;
   if (!peft_train_log_step (self->log, &self->progress, error))
     return FALSE;
   peft_train_emit (self, PEFT_TRAIN_STEP);

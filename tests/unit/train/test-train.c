@@ -83,8 +83,8 @@ test_cuts (Fixture *fixture, gconstpointer data)
 static void
 test_threads (Fixture *fixture, gconstpointer data)
 {
-  g_autoptr (GBytes) values[2] = { NULL };
-  g_auto (Record) records[2] = { { 0 } };
+  GBytes *values[2];
+  Record records[2];
 
   if (!has_device ("cpu"))
     {
@@ -107,6 +107,11 @@ test_threads (Fixture *fixture, gconstpointer data)
   g_assert_cmpmem (records[0].losses->data, 8 * sizeof (double), records[1].losses->data,
                    8 * sizeof (double));
   g_assert_true (g_bytes_equal (values[0], values[1]));
+  for (guint i = 0; i < 2; i++)
+    {
+      g_bytes_unref (values[i]);
+      record_clear (&records[i]);
+    }
 }
 
 /* Interrupted at step 5, once between two checkpoints that were asked for, and gone on with. */
