@@ -323,6 +323,8 @@ peft_bpe_split (const PeftTokenModel *model, gpointer data, const char *text, gs
           memcmp (cached->bytes, text, length) == 0)
         {
           n = cached->n_tokens;
+          if (n == 0)
+            return;
           g_array_set_size (tokens, tokens->len + n);
           out = &g_array_index (tokens, PeftToken, tokens->len - n);
           for (guint i = 0; i < n; i++)
@@ -352,12 +354,11 @@ peft_bpe_split (const PeftTokenModel *model, gpointer data, const char *text, gs
   n = scratch->symbols->len <= MAX_SCANNED
           ? merge_scanned (self, symbols, scratch->symbols->len)
           : merge_heap (self, scratch);
-  g_array_set_size (tokens, tokens->len + n);
-  out = n > 0 ? &g_array_index (tokens, PeftToken, tokens->len - n) : NULL;
   for (guint i = 0; i < n; i++)
     {
-      out[i].id = symbols[i].id;
-      out[i].length = symbols[i].length;
+      PeftToken token = { symbols[i].id, symbols[i].length };
+
+      g_array_append_val (tokens, token);
     }
   if (cached != NULL && n <= MAX_CACHED_TOKENS)
     cache_put (cached, hash, text, length, symbols, n);

@@ -348,7 +348,6 @@ translate_class (Translator *t, GError **error)
 {
   gsize start = t->out->len;
   gboolean negative;
-  g_autofree char *whole = NULL;
 
   if (++t->depth > PEFT_REGEX_MAX_DEPTH)
     return refuse (t, _("brackets nested too deeply"), error);
