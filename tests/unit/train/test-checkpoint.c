@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "train-testing.h"
 
+#include <signal.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "train/peft-checkpoint.h"
 
@@ -197,6 +197,32 @@ test_other_machine (Fixture *fixture, gconstpointer data)
     assert_near (record_loss (&after, step - 4), record_loss (&whole, step), 1e-5);
 }
 
+#define CHILD "--train-until-killed"
+#define KILLED_ADAPTER ALL_LINEAR ",\"lora_dropout\":0.1"
+
+static void
+killed_options (PeftTrainOptions *options, PeftEncodedSet *set)
+{
+  options_for (options, set);
+  options->max_steps = 4;
+  options->save_every = 1;
+  options->resume = TRUE;
+}
+
+static int
+run_child (const char *model, const char *output)
+{
+  g_autoptr (PeftCore) core = load_core (model, "reference", 1);
+  g_autoptr (PeftAdapter) adapter = active_adapter (core, KILLED_ADAPTER);
+  g_autoptr (PeftEncodedSet) set = make_set (9, 35);
+  PeftTrainOptions options;
+  PeftTrainResult result;
+
+  killed_options (&options, set);
+  options.output = output;
+  return peft_train (adapter, &options, NULL, NULL, NULL, &result, NULL) ? 0 : 1;
+}
+
 /* A process that is killed at every point there is leaves whole checkpoints or none, and what is resumed has the same
  * losses. */
 static void
@@ -208,47 +234,41 @@ test_killed (Fixture *fixture, gconstpointer data)
     "checkpoint-rename:3", "checkpoint-rename:5",
   };
   g_autoptr (PeftEncodedSet) set = make_set (9, 35);
+  g_autofree char *self_path = g_file_read_link ("/proc/self/exe", NULL);
   g_auto (Record) whole = { 0 };
   PeftTrainOptions options;
   PeftTrainResult result;
   guint n_killed = 0;
 
   record_init (&whole);
-  options_for (&options, set);
-  options.max_steps = 4;
+  killed_options (&options, set);
+  options.save_every = 0;
+  options.resume = FALSE;
   {
     g_autoptr (PeftCore) core = load_core (fixture->model, "reference", 1);
     g_autoptr (PeftAdapter) adapter
-        = train (core, ALL_LINEAR ",\"lora_dropout\":0.1", &options, &whole, &result);
+        = train (core, KILLED_ADAPTER, &options, &whole, &result);
   }
-  options.save_every = 1;
-  options.resume = TRUE;
+  killed_options (&options, set);
   for (guint i = 0; i < G_N_ELEMENTS (points); i++)
     {
       g_autofree char *output = g_build_filename (fixture->folder, points[i], NULL);
       g_auto (Record) record = { 0 };
       g_autoptr (PeftCore) core = NULL;
       g_autoptr (PeftAdapter) adapter = NULL;
-      pid_t pid;
+      g_auto (GStrv) environment = g_environ_setenv (g_get_environ (), "PEFT_TEST_KILL", points[i], TRUE);
+      char *command[] = { self_path, (char *) CHILD, fixture->model, output, NULL };
       int status;
 
       options.output = output;
-      pid = fork ();
-      if (pid == 0)
-        {
-          g_autoptr (PeftCore) child_core = load_core (fixture->model, "reference", 1);
-          g_autoptr (PeftAdapter) child = active_adapter (child_core, ALL_LINEAR ",\"lora_dropout\":0.1");
-
-          g_setenv ("PEFT_TEST_KILL", points[i], TRUE);
-          _exit (peft_train (child, &options, NULL, NULL, NULL, &result, NULL) ? 0 : 1);
-        }
-      g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+      g_assert_true (g_spawn_sync (NULL, command, environment, G_SPAWN_DEFAULT, NULL, NULL, NULL, NULL,
+                                   &status, NULL));
       g_assert_true (WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL);
       n_killed++;
 
       record_init (&record);
       core = load_core (fixture->model, "reference", 1);
-      adapter = train (core, ALL_LINEAR ",\"lora_dropout\":0.1", &options, &record, &result);
+      adapter = train (core, KILLED_ADAPTER, &options, &record, &result);
       g_assert_cmpuint (result.resumed_from + record.losses->len, ==, 4);
       for (guint step = 0; step < record.losses->len; step++)
         g_assert_cmpfloat (record_loss (&record, step), ==,
@@ -260,6 +280,8 @@ test_killed (Fixture *fixture, gconstpointer data)
 int
 main (int argc, char **argv)
 {
+  if (argc == 4 && g_str_equal (argv[1], CHILD))
+    return run_child (argv[2], argv[3]);
   g_test_init (&argc, &argv, NULL);
 #define ADD(name, func)                                                                            \
   g_test_add ("/Peft/Checkpoint/" name, Fixture, NULL, fixture_set_up, func, fixture_tear_down)
