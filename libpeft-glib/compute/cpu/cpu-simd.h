@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <glib.h>
+#include "compute/cpu/cpu-math.h"
 
 #if defined __AVX2__ || defined __AVX512F__
 #include <immintrin.h>
@@ -22,6 +23,8 @@
 typedef float vf __attribute__ ((vector_size (CPU_VL * 4)));
 typedef gint32 vi __attribute__ ((vector_size (CPU_VL * 4)));
 typedef guint32 vu __attribute__ ((vector_size (CPU_VL * 4)));
+typedef guint64 vq __attribute__ ((vector_size (CPU_VL * 4)));
+typedef guint8 vb __attribute__ ((vector_size (CPU_VL)));
 typedef guint16 vh __attribute__ ((vector_size (CPU_VL * 2)));
 
 #define CPU_INLINE static inline __attribute__ ((always_inline))
@@ -121,6 +124,66 @@ v_max (vf a, vf b)
   return (vf) _mm256_max_ps ((__m256) a, (__m256) b);
 #else
   return v_select (a > b, a, b);
+#endif
+}
+
+CPU_INLINE vq
+v_set_u64 (guint64 x)
+{
+  return x - (vq){ 0 };
+}
+
+/* Products of the lanes' low halves; b's high halves are 0. */
+CPU_INLINE vq
+v_multiply_low (vq a, vq b)
+{
+#if defined __AVX512F__
+  return (vq) _mm512_mul_epu32 ((__m512i) a, (__m512i) b);
+#elif defined __AVX2__
+  return (vq) _mm256_mul_epu32 ((__m256i) a, (__m256i) b);
+#else
+  return (a & 0xffffffffu) * b;
+#endif
+}
+
+CPU_INLINE vf
+v_load_f16 (const guint16 *p)
+{
+#if defined __AVX512F__
+  return (vf) _mm512_cvtph_ps (_mm256_loadu_si256 ((const __m256i *) p));
+#elif defined __AVX2__
+  return (vf) _mm256_cvtph_ps (_mm_loadu_si128 ((const __m128i *) p));
+#else
+  float values[CPU_VL];
+  for (int i = 0; i < CPU_VL; i++)
+    values[i] = cpu_f16_load (p[i]);
+  return v_load (values);
+#endif
+}
+
+CPU_INLINE vb
+v_load_bytes (const guint8 *p)
+{
+  vb v;
+  memcpy (&v, p, sizeof v);
+  return v;
+}
+
+/* Signed bytes as float32. */
+CPU_INLINE vf
+v_from_bytes (vb v)
+{
+#if defined __AVX512F__
+  return (vf) _mm512_cvtepi32_ps (_mm512_cvtepi8_epi32 ((__m128i) v));
+#elif defined __AVX2__
+  gint64 bits;
+  memcpy (&bits, &v, sizeof bits);
+  return (vf) _mm256_cvtepi32_ps (_mm256_cvtepi8_epi32 (_mm_cvtsi64_si128 (bits)));
+#else
+  float values[CPU_VL];
+  for (int i = 0; i < CPU_VL; i++)
+    values[i] = (float) (gint8) v[i];
+  return v_load (values);
 #endif
 }
 

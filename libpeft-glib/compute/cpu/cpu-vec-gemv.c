@@ -3,7 +3,7 @@
 #include "compute/cpu/cpu-math.h"
 
 /* Products with few rows of a, as in generation: every row of b is read once from memory, decoded
- * in pieces that stay in the first-level cache, and multiplied with all rows of a. */
+ * in registers (rare types: in pieces that stay in the first-level cache), and multiplied with all rows of a. */
 
 /* Rows of b a task takes at least; a piece of k. */
 #define ROWS 4
@@ -43,19 +43,128 @@ dots (const int m, const float *a, gint64 a_stride, const float *b, gint64 n, vf
     }
 }
 
-/* The same straight from bfloat16. */
-CPU_INLINE void
-dots_bf16 (const int m, const float *a, gint64 a_stride, const guint16 *b, gint64 n, vf *sums)
+/* The same straight from 16-bit floats, as many whole vectors as there are. */
+CPU_INLINE gint64
+dots_16 (const gboolean bf16, const int m, const float *a, gint64 a_stride, const guint16 *b,
+         gint64 n, vf *sums)
 {
-  for (gint64 k = 0; k + 2 * CPU_VL <= n; k += 2 * CPU_VL)
+  gint64 k;
+
+  for (k = 0; k + 2 * CPU_VL <= n; k += 2 * CPU_VL)
     {
-      vf b0 = v_load_bf16 (b + k), b1 = v_load_bf16 (b + k + CPU_VL);
+      vf b0 = bf16 ? v_load_bf16 (b + k) : v_load_f16 (b + k);
+      vf b1 = bf16 ? v_load_bf16 (b + k + CPU_VL) : v_load_f16 (b + k + CPU_VL);
 #pragma GCC unroll 8
       for (int i = 0; i < m; i++)
         {
           sums[2 * i] += v_load (a + i * a_stride + k) * b0;
           sums[2 * i + 1] += v_load (a + i * a_stride + k + CPU_VL) * b1;
         }
+    }
+  return k;
+}
+
+/* The same for values q of a block that share a scale d (and a minimum). */
+#define GROUP_VECTORS (32 / CPU_VL)
+
+CPU_INLINE void
+dots_group (const int m, const int vectors, const float *a, gint64 a_stride, const vf *q, float d,
+            const gboolean has_min, float min, vf *sums)
+{
+#pragma GCC unroll 8
+  for (int i = 0; i < m; i++)
+    {
+      vf sum = v_load (a + i * a_stride) * q[0], values = v_load (a + i * a_stride);
+#pragma GCC unroll 8
+      for (int v = 1; v < vectors; v++)
+        {
+          sum += v_load (a + i * a_stride + v * CPU_VL) * q[v];
+          if (has_min)
+            values += v_load (a + i * a_stride + v * CPU_VL);
+        }
+      sums[2 * i] += sum * d;
+      if (has_min)
+        sums[2 * i + 1] += values * min;
+    }
+}
+
+CPU_INLINE float
+block_scale (const guint8 *p)
+{
+  guint16 v;
+  memcpy (&v, p, sizeof v);
+#ifdef __F16C__
+  return _cvtsh_ss (v);
+#else
+  return cpu_f16_load (v);
+#endif
+}
+
+/* The layouts are explained in cpu-vec-convert.c. */
+CPU_INLINE void
+dots_q8_0 (const int m, const float *a, gint64 a_stride, const guint8 *b, gint64 n, vf *sums)
+{
+  for (gint64 k = 0; k < n; k += 32, b += 34)
+    {
+      vf q[GROUP_VECTORS];
+#pragma GCC unroll 8
+      for (int v = 0; v < GROUP_VECTORS; v++)
+        q[v] = v_from_bytes (v_load_bytes (b + 2 + v * CPU_VL));
+      dots_group (m, GROUP_VECTORS, a + k, a_stride, q, block_scale (b), FALSE, 0, sums);
+    }
+}
+
+CPU_INLINE void
+dots_q4 (const gboolean has_min, const int m, const float *a, gint64 a_stride, const guint8 *b,
+         gint64 n, vf *sums)
+{
+  const int header = has_min ? 4 : 2;
+
+  for (gint64 k = 0; k < n; k += 32, b += header + 16)
+    {
+      vf q[GROUP_VECTORS];
+#pragma GCC unroll 4
+      for (int v = 0; v < GROUP_VECTORS / 2; v++)
+        {
+          vb bytes = v_load_bytes (b + header + v * CPU_VL);
+          vb offset = (vb){ 0 } + (guint8) (has_min ? 0 : 8);
+          q[v] = v_from_bytes ((bytes & 15) - offset);
+          q[v + GROUP_VECTORS / 2] = v_from_bytes ((bytes >> 4) - offset);
+        }
+      dots_group (m, GROUP_VECTORS, a + k, a_stride, q, block_scale (b), has_min,
+                  has_min ? block_scale (b + 2) : 0, sums);
+    }
+}
+
+CPU_INLINE void
+dots_q6_k (const int m, const float *a, gint64 a_stride, const guint8 *b, gint64 n, vf *sums)
+{
+  const int vectors = 16 / CPU_VL;
+
+  for (gint64 k = 0; k < n; k += 256, b += 210)
+    {
+      float d = block_scale (b + 208);
+      for (int half = 0; half < 2; half++)
+        for (int part = 0; part < 2; part++)
+          {
+            const guint8 *ql = b + 64 * half + 16 * part, *qh = b + 128 + 32 * half + 16 * part;
+            const gint8 *scale = (const gint8 *) b + 192 + 8 * half + part;
+            vf q[4][16 / CPU_VL];
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++)
+              {
+                vb l0 = v_load_bytes (ql + v * CPU_VL), l1 = v_load_bytes (ql + 32 + v * CPU_VL);
+                vb h = v_load_bytes (qh + v * CPU_VL);
+                q[0][v] = v_from_bytes (((l0 & 15) | ((h & 3) << 4)) - 32);
+                q[1][v] = v_from_bytes (((l1 & 15) | ((h >> 2 & 3) << 4)) - 32);
+                q[2][v] = v_from_bytes ((l0 >> 4 | ((h >> 4 & 3) << 4)) - 32);
+                q[3][v] = v_from_bytes ((l1 >> 4 | (h >> 6 << 4)) - 32);
+              }
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++)
+              dots_group (m, vectors, a + k + 128 * half + 32 * i + 16 * part, a_stride, q[i],
+                          d * (float) scale[2 * i], FALSE, 0, sums);
+          }
     }
 }
 
@@ -64,27 +173,43 @@ row_products (const Gemv *gemv, const int m, const guint8 *b, float *out)
 {
   const GemmProblem *problem = gemv->problem;
   PeftDType dtype = problem->b.dtype;
-  const PeftDTypeInfo *info = peft_dtype_get_info (dtype);
-  gint64 k = problem->k, done = 0;
+  gint64 k = problem->k, done = k;
   vf sums[2 * GEMV_MAX_M];
   float values[PIECE];
 
 #pragma GCC unroll 16
   for (int i = 0; i < 2 * m; i++)
     sums[i] = (vf){ 0 };
-  if (dtype == PEFT_DTYPE_F32)
+  switch ((int) dtype)
     {
+    case PEFT_DTYPE_F32:
       dots (m, gemv->a, k, (const float *) b, k, sums);
-      done = k;
-    }
-  else if (dtype == PEFT_DTYPE_BF16)
-    {
-      done = k / (2 * CPU_VL) * (2 * CPU_VL);
-      dots_bf16 (m, gemv->a, k, (const guint16 *) b, done, sums);
+      break;
+    case PEFT_DTYPE_BF16:
+      done = dots_16 (TRUE, m, gemv->a, k, (const guint16 *) b, k, sums);
+      break;
+    case PEFT_DTYPE_F16:
+      done = dots_16 (FALSE, m, gemv->a, k, (const guint16 *) b, k, sums);
+      break;
+    case PEFT_DTYPE_Q8_0:
+      dots_q8_0 (m, gemv->a, k, b, k, sums);
+      break;
+    case PEFT_DTYPE_Q4_0:
+      dots_q4 (FALSE, m, gemv->a, k, b, k, sums);
+      break;
+    case PEFT_DTYPE_Q4_1:
+      dots_q4 (TRUE, m, gemv->a, k, b, k, sums);
+      break;
+    case PEFT_DTYPE_Q6_K:
+      dots_q6_k (m, gemv->a, k, b, k, sums);
+      break;
+    default:
+      done = 0;
     }
   for (; done < k; done += PIECE)
     {
       gint64 n = MIN (PIECE, k - done);
+      const PeftDTypeInfo *info = peft_dtype_get_info (dtype);
       cpu_to_f32 (dtype, b + (gsize) done / info->block_size * info->block_bytes, 1, values, n);
       dots (m, gemv->a + done, k, values, n, sums);
     }
