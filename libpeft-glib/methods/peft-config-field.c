@@ -54,10 +54,21 @@ all_members (const PeftJson *json, gboolean (*accepts) (const PeftJson *))
   return TRUE;
 }
 
+/* A string without NUL: with one it would be cut short later. */
 static gboolean
 is_string (const PeftJson *json)
 {
-  return peft_json_get_kind (json) == PEFT_JSON_STRING;
+  return peft_json_get_kind (json) == PEFT_JSON_STRING
+         && strlen (peft_json_get_string (json)) == peft_json_get_string_length (json);
+}
+
+static gboolean
+has_plain_names (const PeftJson *object)
+{
+  for (gsize i = 0; i < peft_json_get_length (object); i++)
+    if (strlen (peft_json_get_name (object, i)) != peft_json_get_name_length (object, i))
+      return FALSE;
+  return TRUE;
 }
 
 static gboolean
@@ -82,15 +93,17 @@ suits_form (const PeftField *self, const PeftJson *value)
     case PEFT_JSON_DOUBLE:
       return (forms & PEFT_FIELD_DOUBLE) != 0;
     case PEFT_JSON_STRING:
-      return (forms & PEFT_FIELD_STRING) != 0;
+      return (forms & PEFT_FIELD_STRING) != 0 && is_string (value);
     case PEFT_JSON_ARRAY:
       return (forms & PEFT_FIELD_LIST) != 0
              || ((forms & PEFT_FIELD_STRINGS) != 0 && all_members (value, is_string))
              || ((forms & PEFT_FIELD_INTS) != 0 && all_members (value, is_int));
     case PEFT_JSON_OBJECT:
       return (forms & PEFT_FIELD_MAP) != 0
-             || ((forms & PEFT_FIELD_INT_MAP) != 0 && all_members (value, is_int))
-             || ((forms & PEFT_FIELD_NUMBER_MAP) != 0 && all_members (value, peft_json_is_number));
+             || (has_plain_names (value)
+                 && (((forms & PEFT_FIELD_INT_MAP) != 0 && all_members (value, is_int))
+                     || ((forms & PEFT_FIELD_NUMBER_MAP) != 0
+                         && all_members (value, peft_json_is_number))));
     default:
       return FALSE;
     }
@@ -168,7 +181,6 @@ gboolean
 peft_field_check (const PeftField *self, const PeftJson *value, int code, GError **error)
 {
   PeftJsonKind kind = peft_json_get_kind (value);
-  gboolean is_text = kind == PEFT_JSON_STRING;
 
   if ((kind == PEFT_JSON_ARRAY || kind == PEFT_JSON_OBJECT)
       && peft_json_get_length (value) > PEFT_FIELD_MAX_ITEMS)
@@ -185,9 +197,8 @@ peft_field_check (const PeftField *self, const PeftJson *value, int code, GError
       return FALSE;
     }
   if (!suits_form (self, value) || (has_range (self) && !in_range (self, value))
-      || (is_text && self->choices != NULL
-          && !in_choices (self->choices, peft_json_get_string (value)))
-      || (is_text && strlen (peft_json_get_string (value)) != peft_json_get_string_length (value)))
+      || (kind == PEFT_JSON_STRING && self->choices != NULL
+          && !in_choices (self->choices, peft_json_get_string (value))))
     {
       g_autofree char *expected = peft_field_describe_type (self);
       g_autofree char *found = show_value (value);

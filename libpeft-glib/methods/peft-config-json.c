@@ -64,6 +64,12 @@ peft_config_new_from_tree (const PeftJson *tree, GError **error)
       const char *name = peft_json_get_name (tree, i);
       PeftJson *value = peft_json_get_value (tree, i);
 
+      if (strlen (name) != peft_json_get_name_length (tree, i))
+        {
+          g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
+                       _ ("a field's name that starts with '%s' contains a NUL"), name);
+          return NULL;
+        }
       /* runtime_config only has a meaning in a running process; peft ignores it, too. */
       if (g_str_equal (name, "peft_type") || g_str_equal (name, "runtime_config"))
         continue;
@@ -166,6 +172,8 @@ peft_config_to_tree (PeftConfig *self)
  * Reads a configuration.
  *
  * Returns: (transfer full): the configuration
+ *
+ * Since: 1.0
  */
 PeftConfig *
 peft_config_load (const char *path, GError **error)
@@ -196,6 +204,8 @@ peft_config_load (const char *path, GError **error)
  * Makes a configuration from JSON text.
  *
  * Returns: (transfer full): the configuration
+ *
+ * Since: 1.0
  */
 PeftConfig *
 peft_config_new_from_json (const char *json, gssize length, GError **error)
@@ -217,6 +227,8 @@ peft_config_new_from_json (const char *json, gssize length, GError **error)
  * Fields that older releases of the Python library do not know are left out while they have their default.
  *
  * Returns: (transfer full): the text
+ *
+ * Since: 1.0
  */
 char *
 peft_config_to_json (PeftConfig *self)
@@ -238,6 +250,8 @@ peft_config_to_json (PeftConfig *self)
  * Writes the configuration; the file appears whole or not at all.
  *
  * Returns: whether it was written
+ *
+ * Since: 1.0
  */
 gboolean
 peft_config_save (PeftConfig *self, const char *path, GError **error)

@@ -26,6 +26,8 @@
  * file should show their names.
  *
  * Instances are confined to their thread.
+ *
+ * Since: 1.0
  */
 
 typedef struct
@@ -347,6 +349,8 @@ peft_config_set_unknown (PeftConfig *self, PeftJson *unknown)
  * with `PEFT_ERROR_NOT_FOUND` for any other name.
  *
  * Returns: (transfer full): the configuration
+ *
+ * Since: 1.0
  */
 PeftConfig *
 peft_config_new_for_method (const char *peft_type, GError **error)
@@ -366,6 +370,8 @@ peft_config_new_for_method (const char *peft_type, GError **error)
  * Gets the name of the method, such as `LORA`.
  *
  * Returns: the name
+ *
+ * Since: 1.0
  */
 const char *
 peft_config_get_peft_type (PeftConfig *self)
@@ -387,6 +393,8 @@ peft_config_get_peft_type (PeftConfig *self)
  * Text that is no JSON is taken as a string where the field takes one.
  *
  * Returns: whether it was set
+ *
+ * Since: 1.0
  */
 gboolean
 peft_config_set_field (PeftConfig *self, const char *name, const char *json, GError **error)
@@ -428,6 +436,8 @@ peft_config_set_field (PeftConfig *self, const char *name, const char *json, GEr
  * Gets a field as JSON text; of an unset field its default.
  *
  * Returns: (transfer full) (nullable): the text, `NULL` when there is no such field
+ *
+ * Since: 1.0
  */
 char *
 peft_config_get_field (PeftConfig *self, const char *name)
@@ -450,6 +460,8 @@ peft_config_get_field (PeftConfig *self, const char *name)
  * Tells whether a field has been given a value, be it null.
  *
  * Returns: `TRUE` if so
+ *
+ * Since: 1.0
  */
 gboolean
 peft_config_is_set (PeftConfig *self, const char *name)
@@ -473,6 +485,8 @@ peft_config_is_set (PeftConfig *self, const char *name)
  * `PEFT_ERROR_UNSUPPORTED` here, with the field's name in the message.
  *
  * Returns: whether it is valid
+ *
+ * Since: 1.0
  */
 gboolean
 peft_config_validate (PeftConfig *self, GError **error)
@@ -503,6 +517,8 @@ peft_config_validate (PeftConfig *self, GError **error)
  * Gets the names of fields that the file had and this version does not know.
  *
  * Returns: (transfer full) (array zero-terminated=1): the names
+ *
+ * Since: 1.0
  */
 GStrv
 peft_config_get_unknown_fields (PeftConfig *self)

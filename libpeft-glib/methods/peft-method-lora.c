@@ -28,6 +28,8 @@
  * `base_model.model.MODULE.lora_embedding_A` and `base_model.model.MODULE.lora_embedding_B`.
  *
  * See [Hu et al., LoRA](https://arxiv.org/abs/2106.09685).
+ *
+ * Since: 1.0
  */
 struct _PeftLoraConfig
 {

@@ -274,6 +274,9 @@ static const struct
   { "{\"lora_parameters\":{}}", PEFT_ERROR_UNSUPPORTED, "MLX" },
   { "{\"peft_type\":\"LORA\",\"r\":[]}", PEFT_ERROR_INVALID_FILE, "r: expected an integer" },
   { "{\"peft_type\":\"LORA\",", PEFT_ERROR_INVALID_FILE, "line" },
+  { "{\"peft_type\":\"LORA\",\"r\\u0000\":1}", PEFT_ERROR_INVALID_FILE, "NUL" },
+  { "{\"peft_type\":\"LORA\",\"rank_pattern\":{\"q\\u0000\":1}}", PEFT_ERROR_INVALID_FILE, "rank_pattern" },
+  { "{\"peft_type\":\"LORA\",\"target_modules\":[\"q\\u0000\"]}", PEFT_ERROR_INVALID_FILE, "target_modules" },
   { "{\"peft_type\":\"LORA\",\"bias\":\"no\\u0000ne\"}", PEFT_ERROR_INVALID_FILE, "bias" },
 };
 
