@@ -14,9 +14,17 @@
 
 #define MAX_TEMPLATES 64u
 
-static const char *const special_names[PEFT_N_SPECIALS] = { "bos_token", "eos_token", "pad_token",
-                                                            "unk_token" };
-static const char *const other_names[] = { "sep_token", "cls_token", "mask_token" };
+/* In the order in which missing ones are added. `which` is PEFT_N_SPECIALS where nobody asks later. */
+static const struct
+{
+  const char *name;
+  PeftSpecialToken which;
+} named_tokens[] = {
+  { "bos_token", PEFT_SPECIAL_BOS }, { "eos_token", PEFT_SPECIAL_EOS },
+  { "unk_token", PEFT_SPECIAL_UNK }, { "sep_token", PEFT_N_SPECIALS },
+  { "pad_token", PEFT_SPECIAL_PAD }, { "cls_token", PEFT_N_SPECIALS },
+  { "mask_token", PEFT_N_SPECIALS },
+};
 
 static gboolean
 is_present (const PeftJson *json)
@@ -128,47 +136,98 @@ read_added_decoder (PeftTokenizerCore *self, const PeftJson *json, GError **erro
   return TRUE;
 }
 
-static gboolean
-read_named (PeftTokenizerCore *self, const PeftJson *json, GError **error)
+/* A member as both files together have it; either may be NULL. The map wins. */
+static const PeftJson *
+merged_member (const PeftJson *config, const PeftJson *map, const char *name)
 {
-  static const char *const lists[] = { "additional_special_tokens", "extra_special_tokens" };
+  const PeftJson *value = map != NULL ? peft_json_get_member (map, name) : NULL;
 
-  for (gsize i = 0; i < PEFT_N_SPECIALS + G_N_ELEMENTS (other_names); i++)
+  if (value == NULL && config != NULL)
+    value = peft_json_get_member (config, name);
+  return value;
+}
+
+static gboolean
+is_named (const char *name)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (named_tokens); i++)
+    if (strcmp (named_tokens[i].name, name) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* Tokens of a model's own, such as "image_token": "<image>". */
+static gboolean
+read_own_tokens (PeftTokenizerCore *self, const PeftJson *config, GError **error)
+{
+  for (gsize i = 0; i < peft_json_get_length (config); i++)
     {
-      gboolean known = i < PEFT_N_SPECIALS;
-      const char *name = known ? special_names[i] : other_names[i - PEFT_N_SPECIALS];
-      const PeftJson *value = peft_json_get_member (json, name);
+      const char *name = peft_json_get_name (config, i);
+      const PeftJson *value = peft_json_get_value (config, i);
 
-      if (is_present (value) &&
-          !add_token (self, value, TRUE, known ? &self->specials[i] : NULL, error))
+      if (peft_json_get_kind (value) == PEFT_JSON_STRING && g_str_has_suffix (name, "_token") &&
+          !is_named (name) && !add_token (self, value, TRUE, NULL, error))
         {
           g_prefix_error (error, "%s: ", name);
           return FALSE;
         }
     }
-  for (gsize i = 0; i < G_N_ELEMENTS (lists); i++)
-    {
-      const PeftJson *list = peft_json_get_member (json, lists[i]);
-      PeftJsonKind kind = is_present (list) ? peft_json_get_kind (list) : PEFT_JSON_NULL;
+  return TRUE;
+}
 
-      /* extra_special_tokens may also be an object, from a name to a token. */
-      if (kind != PEFT_JSON_NULL && kind != PEFT_JSON_ARRAY && kind != PEFT_JSON_OBJECT)
+/* An array of tokens, or an object from names to tokens. */
+static gboolean
+read_token_list (PeftTokenizerCore *self, const PeftJson *list, const char *name, GError **error)
+{
+  PeftJsonKind kind = is_present (list) ? peft_json_get_kind (list) : PEFT_JSON_NULL;
+
+  if (kind == PEFT_JSON_NULL)
+    return TRUE;
+  if (kind != PEFT_JSON_ARRAY && kind != PEFT_JSON_OBJECT)
+    {
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
+                   _("%s: expected an array or an object, found %s"), name,
+                   peft_json_get_kind_name (list));
+      return FALSE;
+    }
+  for (gsize i = 0; i < peft_json_get_length (list); i++)
+    {
+      const PeftJson *item = kind == PEFT_JSON_ARRAY ? peft_json_get_element (list, i)
+                                                     : peft_json_get_value (list, i);
+
+      if (!add_token (self, item, TRUE, NULL, error))
         {
-          g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                       _("%s: expected an array, found %s"), lists[i],
-                       peft_json_get_kind_name (list));
+          g_prefix_error (error, "%s[%" G_GSIZE_FORMAT "]: ", name, i);
           return FALSE;
         }
-      for (gsize k = 0; kind != PEFT_JSON_NULL && k < peft_json_get_length (list); k++)
-        if (!add_token (self,
-                        kind == PEFT_JSON_ARRAY ? peft_json_get_element (list, k)
-                                                : peft_json_get_value (list, k),
-                        TRUE, NULL, error))
-          {
-            g_prefix_error (error, "%s[%" G_GSIZE_FORMAT "]: ", lists[i], k);
-            return FALSE;
-          }
     }
+  return TRUE;
+}
+
+static gboolean
+read_special_tokens (PeftTokenizerCore *self, const PeftJson *config, const PeftJson *map,
+                     GError **error)
+{
+  static const char *const lists[] = { "extra_special_tokens", "additional_special_tokens" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (named_tokens); i++)
+    {
+      PeftSpecialToken which = named_tokens[i].which;
+      const PeftJson *value = merged_member (config, map, named_tokens[i].name);
+
+      if (is_present (value) &&
+          !add_token (self, value, TRUE,
+                      which < PEFT_N_SPECIALS ? &self->specials[which] : NULL, error))
+        {
+          g_prefix_error (error, "%s: ", named_tokens[i].name);
+          return FALSE;
+        }
+    }
+  if (config != NULL && !read_own_tokens (self, config, error))
+    return FALSE;
+  for (gsize i = 0; i < G_N_ELEMENTS (lists); i++)
+    if (!read_token_list (self, merged_member (config, map, lists[i]), lists[i], error))
+      return FALSE;
   return TRUE;
 }
 
@@ -309,17 +368,17 @@ peft_tokenizer_core_read_config (PeftTokenizerCore *self, const char *folder, GE
       !load_json (folder, "special_tokens_map.json", &map, error))
     return FALSE;
   decoder = config != NULL ? peft_json_get_member (config, "added_tokens_decoder") : NULL;
-  if (config != NULL && (!read_settings (self, config, error) ||
-                         (is_present (decoder) && !read_added_decoder (self, decoder, error)) ||
-                         !read_named (self, config, error)))
-    {
-      g_prefix_error (error, "%s/tokenizer_config.json: ", folder);
-      return FALSE;
-    }
   /* Only files from before added_tokens_decoder need the map. */
-  if (map != NULL && !is_present (decoder) && !read_named (self, map, error))
+  if (is_present (decoder))
+    g_clear_pointer (&map, peft_json_unref);
+  if ((config != NULL && !read_settings (self, config, error)) ||
+      (is_present (decoder) && !read_added_decoder (self, decoder, error)) ||
+      !read_special_tokens (self, config, map, error))
     {
-      g_prefix_error (error, "%s/special_tokens_map.json: ", folder);
+      g_prefix_error (error, "%s/%s: ", folder,
+                      map == NULL      ? "tokenizer_config.json"
+                      : config == NULL ? "special_tokens_map.json"
+                                       : "{tokenizer_config,special_tokens_map}.json");
       return FALSE;
     }
   return read_template_files (self, folder, error);

@@ -141,13 +141,31 @@ test_special_tokens_map (Folder *folder, gconstpointer data)
 {
   g_autoptr (PeftTokenizerCore) tokenizer = NULL;
 
-  put_json (folder, "tokenizer_config.json", "{'eos_token':'a'}");
+  put_json (folder, "tokenizer_config.json", "{'eos_token':'a','pad_token':'.'}");
   put_json (folder, "special_tokens_map.json",
             "{'eos_token':{'content':'<s>','lstrip':false,'normalized':false,'rstrip':false,"
             "'single_word':false}}");
   tokenizer = load (folder);
   g_assert_cmpstr (peft_tokenizer_core_get_special_token (tokenizer, PEFT_SPECIAL_EOS), ==,
                    "<s>");
+  g_assert_cmpint (peft_tokenizer_core_get_special_id (tokenizer, PEFT_SPECIAL_PAD), ==, 3);
+  /* What the map has replaced is no special token. */
+  g_assert_false (peft_tokenizer_core_is_special (tokenizer, 0));
+}
+
+static void
+test_order (Folder *folder, gconstpointer data)
+{
+  static const char *const expected[] = { "<e>", "<u>", "<sep>", "<p>", "<c>", "<m>", "<i>", "<x>" };
+  g_autoptr (PeftTokenizerCore) tokenizer = NULL;
+
+  put_json (folder, "tokenizer_config.json",
+            "{'image_token':'<i>','extra_special_tokens':{'boi_token':'<x>'},'mask_token':'<m>',"
+            "'cls_token':'<c>','pad_token':'<p>','sep_token':'<sep>','unk_token':'<u>',"
+            "'eos_token':'<e>','bos_token':'<s>'}");
+  tokenizer = load (folder);
+  for (gsize i = 0; i < G_N_ELEMENTS (expected); i++)
+    g_assert_cmpint (peft_tokenizer_core_token_to_id (tokenizer, expected[i], -1), ==, 4 + i);
 }
 
 static void
@@ -215,7 +233,7 @@ test_refused (Folder *folder, gconstpointer data)
     { "{", "tokenizer_config.json: line 1" },
     { "{'eos_token':7}", "tokenizer_config.json: eos_token: expected a string or an object" },
     { "{'eos_token':{}}", "eos_token: content: expected a string, found nothing" },
-    { "{'additional_special_tokens':'x'}", "additional_special_tokens: expected an array" },
+    { "{'additional_special_tokens':'x'}", "additional_special_tokens: expected an array or an object" },
     { "{'additional_special_tokens':['x',1]}", "additional_special_tokens[1]: " },
     { "{'added_tokens_decoder':[]}", "added_tokens_decoder: expected an object" },
     { "{'added_tokens_decoder':{'4':{'content':3}}}", "added_tokens_decoder.4: content" },
@@ -289,6 +307,7 @@ main (int argc, char **argv)
   ADD ("special-tokens", test_special_tokens);
   ADD ("added-tokens-decoder", test_added_tokens_decoder);
   ADD ("special-tokens-map", test_special_tokens_map);
+  ADD ("order", test_order);
   ADD ("clean-up", test_clean_up);
   ADD ("chat-templates", test_chat_templates);
   ADD ("refused", test_refused);
