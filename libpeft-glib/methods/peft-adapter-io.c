@@ -94,8 +94,12 @@ list_base_weights (PeftAdapter *self)
 }
 
 static gboolean
-declare_tensor (PeftSafetensorsWriter *writer, const char *key, PeftDType dtype,
-                const gint64 *shape, guint n_dims, GError **error)
+declare_tensor (PeftSafetensorsWriter *writer,
+                const char *key,
+                PeftDType dtype,
+                const gint64 *shape,
+                guint n_dims,
+                GError **error)
 {
   guint64 unsigned_shape[PEFT_MAX_DIMS];
 
@@ -105,8 +109,11 @@ declare_tensor (PeftSafetensorsWriter *writer, const char *key, PeftDType dtype,
 }
 
 static gboolean
-write_tensor (PeftAdapter *self, PeftSafetensorsWriter *writer, const PeftTensorEntry *entry,
-              GHashTable *base_weights, GError **error)
+write_tensor (PeftAdapter *self,
+              PeftSafetensorsWriter *writer,
+              const PeftTensorEntry *entry,
+              GHashTable *base_weights,
+              GError **error)
 {
   PeftParam *param = peft_param_set_find (self->params, entry->name);
   PeftSlot *slot = g_hash_table_lookup (base_weights, entry->name);
@@ -145,7 +152,8 @@ save_weights (PeftAdapter *self, const char *path, GError **error)
       PeftParam *param = peft_param_set_get (self->params, i);
 
       if (param->saved
-          && !declare_tensor (writer, param->key, PEFT_DTYPE_F32, param->shape, param->n_dims, error))
+          && !declare_tensor (writer, param->key, PEFT_DTYPE_F32, param->shape, param->n_dims,
+                              error))
         return FALSE;
     }
   g_hash_table_iter_init (&iter, base_weights);
@@ -220,10 +228,11 @@ open_weights (const char *folder, GError **error)
 
   if (!g_file_test (weights, G_FILE_TEST_EXISTS) && g_file_test (pickle, G_FILE_TEST_EXISTS))
     {
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
-                   _ ("%s: a pickle file, which can run any program while it is read; save the adapter "
-                      "as %s"),
-                   pickle, WEIGHTS_FILE);
+      g_set_error (
+          error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
+          _ ("%s: a pickle file, which can run any program while it is read; save the adapter "
+             "as %s"),
+          pickle, WEIGHTS_FILE);
       return NULL;
     }
   return peft_safetensors_open (weights, error);
@@ -253,10 +262,11 @@ check_entry (const PeftTensorEntry *entry, const gint64 *shape, guint n_dims, GE
       for (guint i = 0; i < n_dims; i++)
         expected[i] = (guint64) shape[i];
       wanted = peft_tensor_shape_to_string (expected, n_dims);
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_SHAPE_MISMATCH,
-                   _ ("%s: %s: the model and the configuration ask for the shape %s, found %s; is this an "
-                      "adapter of another model?"),
-                   entry->file, entry->name, wanted, found);
+      g_set_error (
+          error, PEFT_ERROR, PEFT_ERROR_SHAPE_MISMATCH,
+          _ ("%s: %s: the model and the configuration ask for the shape %s, found %s; is this an "
+             "adapter of another model?"),
+          entry->file, entry->name, wanted, found);
       return FALSE;
     }
   if (!is_readable (entry))
@@ -425,14 +435,14 @@ note_unexpected (PeftAdapter *self, PeftTensorSource *source)
   if (n > MAX_LISTED)
     g_string_append (names, ", ...");
   if (n > 0)
-    peft_adapter_note (self,
-                       g_strdup_printf (g_dngettext (GETTEXT_PACKAGE,
-                                                     "%u tensor of the file has no place in the model "
-                                                     "and was ignored: %s",
-                                                     "%u tensors of the file have no place in the "
-                                                     "model and were ignored: %s",
-                                                     n),
-                                        n, names->str));
+    peft_adapter_note (
+        self, g_strdup_printf (g_dngettext (GETTEXT_PACKAGE,
+                                            "%u tensor of the file has no place in the model "
+                                            "and was ignored: %s",
+                                            "%u tensors of the file have no place in the "
+                                            "model and were ignored: %s",
+                                            n),
+                               n, names->str));
 }
 
 PeftAdapter *

@@ -15,5 +15,6 @@ PeftAdapterOverride *peft_adapter_find_override (PeftAdapter *self, PeftSlot *sl
 /* The override of a slot, made when there is none. */
 PeftAdapterOverride *peft_adapter_get_override (PeftAdapter *self, PeftSlot *slot);
 gboolean peft_adapter_has_hook (PeftAdapter *self, PeftSlot *slot);
-/* Is the embedding or head to be saved with the adapter, as peft's save_embedding_layers="auto" has it? */
+/* Is the embedding or head to be saved with the adapter, as by peft's
+ * save_embedding_layers="auto"? */
 gboolean peft_adapter_saves_base (PeftAdapter *self, PeftSlot *slot);

@@ -60,8 +60,13 @@ peft_init_zeros (PeftAdapter *self, gsize n)
 }
 
 PeftParam *
-peft_adapter_add_param (PeftAdapter *self, PeftSlot *slot, const char *suffix, guint n_dims,
-                        const gint64 *shape, gboolean decay, float *initial)
+peft_adapter_add_param (PeftAdapter *self,
+                        PeftSlot *slot,
+                        const char *suffix,
+                        guint n_dims,
+                        const gint64 *shape,
+                        gboolean decay,
+                        float *initial)
 {
   g_autofree char *key = g_strconcat (PEFT_ADAPTER_PREFIX, slot->path, ".", suffix, NULL);
 
@@ -191,7 +196,11 @@ peft_adapter_has_hook (PeftAdapter *self, PeftSlot *slot)
 /* ---- Declaring parameters ------------------------------------------------------------------ */
 
 static PeftParam *
-add_copy (PeftAdapter *self, PeftSlot *slot, const char *key, PeftTensor *frozen, gboolean decay,
+add_copy (PeftAdapter *self,
+          PeftSlot *slot,
+          const char *key,
+          PeftTensor *frozen,
+          gboolean decay,
           GError **error)
 {
   float *initial = NULL;
@@ -208,8 +217,12 @@ add_copy (PeftAdapter *self, PeftSlot *slot, const char *key, PeftTensor *frozen
 
 /* prefix: of the keys; weight and bias: which of the two. */
 static gboolean
-override_slot (PeftAdapter *self, PeftSlot *slot, const char *prefix, gboolean weight,
-               gboolean bias, GError **error)
+override_slot (PeftAdapter *self,
+               PeftSlot *slot,
+               const char *prefix,
+               gboolean weight,
+               gboolean bias,
+               GError **error)
 {
   PeftAdapterOverride *override = peft_adapter_get_override (self, slot);
   g_autofree char *weight_key = g_strconcat (prefix, slot->path, ".weight", NULL);
@@ -219,8 +232,8 @@ override_slot (PeftAdapter *self, PeftSlot *slot, const char *prefix, gboolean w
 
   if (weight && slot->weight != NULL && override->weight == NULL)
     {
-      override->weight = add_copy (self, slot, weight_key, slot->weight,
-                                   slot->kind != PEFT_SLOT_NORM, error);
+      override->weight
+          = add_copy (self, slot, weight_key, slot->weight, slot->kind != PEFT_SLOT_NORM, error);
       if (override->weight == NULL)
         return FALSE;
     }
@@ -294,9 +307,10 @@ fill_config (PeftAdapter *self, PeftTargets *targets)
     peft_adapter_note (self, g_strdup_printf (_ ("target_modules: '%s' matches no module"),
                                               (const char *) unmatched->pdata[i]));
   for (char **name = unknown; *name != NULL; name++)
-    peft_adapter_note (self, g_strdup_printf (_ ("the configuration's field '%s' is unknown to this "
-                                                 "version and was ignored"),
-                                              *name));
+    peft_adapter_note (self,
+                       g_strdup_printf (_ ("the configuration's field '%s' is unknown to this "
+                                           "version and was ignored"),
+                                        *name));
 }
 
 static gboolean
@@ -320,8 +334,12 @@ declare_hooks (PeftAdapter *self, PeftTargets *targets, GError **error)
 }
 
 PeftAdapter *
-peft_adapter_declare (PeftCore *core, PeftConfig *config, const char *name, guint64 seed,
-                      gboolean loading, GError **error)
+peft_adapter_declare (PeftCore *core,
+                      PeftConfig *config,
+                      const char *name,
+                      guint64 seed,
+                      gboolean loading,
+                      GError **error)
 {
   g_autoptr (PeftTargets) targets = NULL;
   g_autoptr (PeftAdapter) self = NULL;
@@ -349,8 +367,8 @@ peft_adapter_declare (PeftCore *core, PeftConfig *config, const char *name, guin
 }
 
 PeftAdapter *
-peft_adapter_new (PeftCore *core, PeftConfig *config, const char *name, guint64 seed,
-                  GError **error)
+peft_adapter_new (
+    PeftCore *core, PeftConfig *config, const char *name, guint64 seed, GError **error)
 {
   g_autoptr (PeftAdapter) self = peft_adapter_declare (core, config, name, seed, FALSE, error);
 
@@ -416,10 +434,11 @@ peft_adapter_set_active (PeftAdapter *self, gboolean active, double weight)
 static gboolean
 refuse_pair (PeftAdapter *a, PeftAdapter *b, PeftSlot *slot, GError **error)
 {
-  g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-               _ ("the adapters '%s' and '%s' cannot be active together: both replace the weights of "
-                  "'%s'"),
-               a->name, b->name, slot->path);
+  g_set_error (
+      error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+      _ ("the adapters '%s' and '%s' cannot be active together: both replace the weights of "
+         "'%s'"),
+      a->name, b->name, slot->path);
   return FALSE;
 }
 

@@ -9,8 +9,8 @@
 
 #include "base/peft-error.h"
 
-#define NUMERIC_FORMS                                                                           \
-  (PEFT_FIELD_INT | PEFT_FIELD_DOUBLE | PEFT_FIELD_INTS | PEFT_FIELD_INT_MAP                    \
+#define NUMERIC_FORMS                                                                              \
+  (PEFT_FIELD_INT | PEFT_FIELD_DOUBLE | PEFT_FIELD_INTS | PEFT_FIELD_INT_MAP                       \
    | PEFT_FIELD_NUMBER_MAP)
 
 /* GType of the field's property: one scalar form has its own type, a string may also be null. */
@@ -221,12 +221,11 @@ peft_field_check_supported (const PeftField *self, const PeftJson *value, GError
 
   if (kind == PEFT_JSON_NULL)
     return TRUE;
-  if (self->unsupported
-          ? peft_json_equal (initial, value)
-                || ((kind == PEFT_JSON_ARRAY || kind == PEFT_JSON_OBJECT)
-                    && peft_json_get_length (value) == 0)
-          : self->supported == NULL || kind != PEFT_JSON_STRING
-                || in_choices (self->supported, peft_json_get_string (value)))
+  if (self->unsupported ? peft_json_equal (initial, value)
+                              || ((kind == PEFT_JSON_ARRAY || kind == PEFT_JSON_OBJECT)
+                                  && peft_json_get_length (value) == 0)
+                        : self->supported == NULL || kind != PEFT_JSON_STRING
+                              || in_choices (self->supported, peft_json_get_string (value)))
     return TRUE;
   found = show_value (value);
   narrowed.choices = self->supported;
@@ -326,11 +325,9 @@ peft_field_create_pspec (const PeftField *self)
     return g_param_spec_double (name, nick, blurb, has_range (self) ? self->minimum : -G_MAXDOUBLE,
                                 has_range (self) ? self->maximum : G_MAXDOUBLE, number, flags);
   if (type == G_TYPE_STRING)
-    return g_param_spec_string (name, nick, blurb,
-                                is_string (initial)
-                                    ? g_intern_string (peft_json_get_string (initial))
-                                    : NULL,
-                                flags);
+    return g_param_spec_string (
+        name, nick, blurb,
+        is_string (initial) ? g_intern_string (peft_json_get_string (initial)) : NULL, flags);
   return g_param_spec_variant (name, nick, blurb, G_VARIANT_TYPE_ANY,
                                peft_json_to_variant (initial), flags);
 }

@@ -4,8 +4,8 @@
 #include <gio/gio.h>
 #include "base/peft-json.h"
 
-/* The description of one field of an adapter configuration. Property, file, command line and forms all
- * come from it. */
+/* The description of one field of an adapter configuration. Property, file, command line and forms
+ * all come from it. */
 
 /* What JSON may stand there; any combination. */
 typedef enum

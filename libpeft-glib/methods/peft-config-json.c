@@ -224,7 +224,8 @@ peft_config_new_from_json (const char *json, gssize length, GError **error)
  *
  * Gets the text of the configuration's `adapter_config.json`.
  *
- * Fields that older releases of the Python library do not know are left out while they have their default.
+ * Fields that older releases of the Python library do not know are left out while they have their
+ * default.
  *
  * Returns: (transfer full): the text
  *
@@ -290,8 +291,7 @@ describe_field (const PeftField *field)
     {
       PeftJson *choices = peft_json_new_array ();
 
-      for (const char *const *choice = field->supported != NULL ? field->supported
-                                                                : field->choices;
+      for (const char *const *choice = field->supported != NULL ? field->supported : field->choices;
            *choice != NULL; choice++)
         peft_json_append (choices, peft_json_new_string (*choice));
       peft_json_set (out, "choices", choices);

@@ -4,8 +4,8 @@
 #include "methods/peft-config-field.h"
 #include "methods/peft-config.h"
 
-/* For PeftConfig subclasses, in class_init: the method's name and its own fields, which become properties.
- * The fields must live for ever. */
+/* For PeftConfig subclasses, in class_init: the method's name and its own fields, which become
+ * properties. The fields must live for ever. */
 void peft_config_class_set_fields (PeftConfigClass *klass, const char *peft_type,
                                    const PeftField *fields, gsize n_fields);
 

@@ -62,8 +62,8 @@ from_variant (GVariant *variant, guint depth, GError **error)
         for (gsize i = 0; i < g_variant_n_children (variant); i++)
           {
             g_autoptr (GVariant) child = g_variant_get_child_value (variant, i);
-            g_autoptr (GVariant) value = is_map ? g_variant_get_child_value (child, 1)
-                                                : g_variant_ref (child);
+            g_autoptr (GVariant) value
+                = is_map ? g_variant_get_child_value (child, 1) : g_variant_ref (child);
             PeftJson *item = from_variant (value, depth + 1, error);
 
             if (item == NULL)
@@ -101,8 +101,8 @@ member_type (const PeftJson *json)
 
   for (gsize i = 0; i < peft_json_get_length (json); i++)
     {
-      const PeftJson *member = is_array ? peft_json_get_element (json, i)
-                                        : peft_json_get_value (json, i);
+      const PeftJson *member
+          = is_array ? peft_json_get_element (json, i) : peft_json_get_value (json, i);
 
       strings = strings && peft_json_get_kind (member) == PEFT_JSON_STRING;
       ints = ints && peft_json_get_kind (member) == PEFT_JSON_INT;
@@ -122,8 +122,8 @@ to_variant (const PeftJson *json, const char *type)
   if (type[0] == 'v')
     {
       GVariant *inner = peft_json_to_variant (json);
-      return g_variant_new_variant (inner != NULL ? inner
-                                                  : g_variant_new_maybe (G_VARIANT_TYPE_VARIANT, NULL));
+      return g_variant_new_variant (
+          inner != NULL ? inner : g_variant_new_maybe (G_VARIANT_TYPE_VARIANT, NULL));
     }
   switch (type[0])
     {
@@ -158,8 +158,8 @@ peft_json_to_variant (const PeftJson *json)
       {
         gboolean is_array = peft_json_get_kind (json) == PEFT_JSON_ARRAY;
         const char *type = member_type (json);
-        g_autofree char *signature = is_array ? g_strdup_printf ("a%s", type)
-                                              : g_strdup_printf ("a{s%s}", type);
+        g_autofree char *signature
+            = is_array ? g_strdup_printf ("a%s", type) : g_strdup_printf ("a{s%s}", type);
         GVariantBuilder builder;
 
         g_variant_builder_init (&builder, G_VARIANT_TYPE (signature));

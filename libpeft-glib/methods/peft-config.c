@@ -15,15 +15,17 @@
  * The settings of an adapter.
  *
  * Each method has a subclass, [class@LoraConfig] for instance, whose properties are the fields of
- * `adapter_config.json` as the Python library peft writes them: the field `lora_alpha` is the property
- * `lora-alpha`. Fields that can hold more than one kind of value are [struct@GLib.Variant] properties:
- * `target-modules` takes a string (`s`) or a list of strings (`as`); `NULL` is JSON's null.
+ * `adapter_config.json` as the Python library peft writes them: the field `lora_alpha` is the
+ * property `lora-alpha`. Fields that can hold more than one kind of value are [struct@GLib.Variant]
+ * properties: `target-modules` takes a string (`s`) or a list of strings (`as`); `NULL` is JSON's
+ * null.
  *
- * A field is unset, null or has a value; reading an unset field gives peft's default. Defaults are peft's.
+ * A field is unset, null or has a value; reading an unset field gives peft's default. Defaults are
+ * peft's.
  *
  * Fields of a file that the class does not know are kept as they are and written back; see
- * [method@Config.get_unknown_fields]. They may change what the adapter means, so that whoever loads a
- * file should show their names.
+ * [method@Config.get_unknown_fields]. They may change what the adapter means, so that whoever loads
+ * a file should show their names.
  *
  * Instances are confined to their thread.
  *
@@ -38,12 +40,13 @@ typedef struct
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (PeftConfig, peft_config, G_TYPE_OBJECT)
 
-static const char *const task_types[] = { "SEQ_CLS",   "SEQ_2_SEQ_LM", "CAUSAL_LM",
-                                          "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION",
-                                          NULL };
+static const char *const task_types[]
+    = { "SEQ_CLS",      "SEQ_2_SEQ_LM",       "CAUSAL_LM", "TOKEN_CLS",
+        "QUESTION_ANS", "FEATURE_EXTRACTION", NULL };
 static const char *const supported_task_types[] = { "CAUSAL_LM", NULL };
 
 /* peft_type itself is the class. */
+/* clang-format off */
 static const PeftField common_fields[] = {
   { "task_type", PEFT_FIELD_STRING | PEFT_FIELD_NULL, "null", .choices = task_types,
     .supported = supported_task_types, .group = "file", .nick = N_ ("Task"), .blurb = N_ ("What the model with the adapter is for") },
@@ -60,6 +63,7 @@ static const PeftField common_fields[] = {
   { "inference_mode", PEFT_FIELD_BOOLEAN, "false", .group = "file", .nick = N_ ("Inference only"),
     .blurb = N_ ("Written as true into every file; without meaning for loading") },
 };
+/* clang-format on */
 
 /* One entry of PeftConfigClass.fields. */
 typedef struct
@@ -146,8 +150,7 @@ peft_config_set_property (GObject *object, guint id, const GValue *value, GParam
       return;
     }
   json = peft_field_from_gvalue (entry->field, value, &error);
-  if (json == NULL
-      || !peft_field_check (entry->field, json, PEFT_ERROR_INVALID_ARGUMENT, &error))
+  if (json == NULL || !peft_field_check (entry->field, json, PEFT_ERROR_INVALID_ARGUMENT, &error))
     g_critical ("%s: %s", G_OBJECT_TYPE_NAME (self), error->message);
   else
     put_value (self, entry, g_steal_pointer (&json));
@@ -164,8 +167,10 @@ peft_config_finalize (GObject *object)
 }
 
 void
-peft_config_class_set_fields (PeftConfigClass *klass, const char *peft_type,
-                              const PeftField *fields, gsize n_fields)
+peft_config_class_set_fields (PeftConfigClass *klass,
+                              const char *peft_type,
+                              const PeftField *fields,
+                              gsize n_fields)
 {
   GObjectClass *object_class = G_OBJECT_CLASS (klass);
   GPtrArray *inherited = klass->fields;
@@ -202,8 +207,8 @@ peft_config_init (PeftConfig *self)
 {
   PeftConfigPrivate *priv = peft_config_get_instance_private (self);
 
-  priv->values = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
-                                        (GDestroyNotify) peft_json_unref);
+  priv->values
+      = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) peft_json_unref);
 }
 
 gsize
@@ -290,8 +295,7 @@ refuse_name (PeftConfig *self, const char *name, GError **error)
 }
 
 gboolean
-peft_config_set_json (PeftConfig *self, const char *name, PeftJson *value, int code,
-                      GError **error)
+peft_config_set_json (PeftConfig *self, const char *name, PeftJson *value, int code, GError **error)
 {
   g_autoptr (PeftJson) taken = value;
   FieldEntry *entry = find_entry (PEFT_CONFIG_GET_CLASS (self), name);
@@ -345,8 +349,8 @@ peft_config_set_unknown (PeftConfig *self, PeftJson *unknown)
  *
  * Makes the configuration of a method, with every field unset.
  *
- * Fails with `PEFT_ERROR_UNSUPPORTED` for a method that the Python library has and this one does not,
- * with `PEFT_ERROR_NOT_FOUND` for any other name.
+ * Fails with `PEFT_ERROR_UNSUPPORTED` for a method that the Python library has and this one does
+ * not, with `PEFT_ERROR_NOT_FOUND` for any other name.
  *
  * Returns: (transfer full): the configuration
  *
@@ -479,7 +483,8 @@ peft_config_is_set (PeftConfig *self, const char *name)
  * @self: a configuration
  * @error: return location for an error
  *
- * Checks that the fields go together and that this version of the library can carry all of them out.
+ * Checks that the fields go together and that this version of the library can carry all of them
+ * out.
  *
  * A configuration that loads may still ask for something that only the Python library does; that is
  * `PEFT_ERROR_UNSUPPORTED` here, with the field's name in the message.

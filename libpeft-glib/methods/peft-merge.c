@@ -19,7 +19,7 @@
 typedef struct
 {
   char *name;
-  PeftSlot *slot;               /* NULL: a tensor that is no slot's, copied as it is */
+  PeftSlot *slot; /* NULL: a tensor that is no slot's, copied as it is */
   gboolean is_bias;
   const PeftTensorEntry *entry; /* as the file has it; NULL: GGUF, or a head that was tied */
   PeftDType stored, written;
@@ -110,8 +110,8 @@ unties (Merge *self)
 }
 
 static gboolean
-check_finite (const float *values, guint64 n, const char *path, PeftAdapter *adapter,
-              GError **error)
+check_finite (
+    const float *values, guint64 n, const char *path, PeftAdapter *adapter, GError **error)
 {
   for (guint64 i = 0; i < n; i++)
     if (!isfinite (values[i]))
@@ -149,9 +149,10 @@ apply_adapter (Merge *self, PeftAdapter *adapter, PeftSlot *slot, GError **error
     }
   if (!had_bias && self->bias != NULL)
     {
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
-                   _ ("%s: the adapter '%s' gives the layer a bias, which this model has no place for"),
-                   slot->path, adapter->name);
+      g_set_error (
+          error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
+          _ ("%s: the adapter '%s' gives the layer a bias, which this model has no place for"),
+          slot->path, adapter->name);
       return FALSE;
     }
   return check_finite (self->weight, n, slot->path, adapter, error)
@@ -201,8 +202,12 @@ written_dtype (Merge *self, PeftDType stored)
 }
 
 static gboolean
-add_tensor (Merge *self, const char *name, PeftSlot *slot, gboolean is_bias,
-            const PeftTensorEntry *entry, GError **error)
+add_tensor (Merge *self,
+            const char *name,
+            PeftSlot *slot,
+            gboolean is_bias,
+            const PeftTensorEntry *entry,
+            GError **error)
 {
   OutTensor *tensor = g_new0 (OutTensor, 1);
   PeftTensor *value = slot == NULL ? NULL : is_bias ? slot->bias : slot->weight;
@@ -287,7 +292,8 @@ list_slot_tensors (Merge *self, GError **error)
       g_autofree char *weight = g_strconcat (slot->path, ".weight", NULL);
       g_autofree char *bias = g_strconcat (slot->path, ".bias", NULL);
 
-      if ((slot->weight != NULL && !slot->tied && !add_tensor (self, weight, slot, FALSE, NULL, error))
+      if ((slot->weight != NULL && !slot->tied
+           && !add_tensor (self, weight, slot, FALSE, NULL, error))
           || (slot->bias != NULL && !add_tensor (self, bias, slot, TRUE, NULL, error)))
         return FALSE;
     }
@@ -346,7 +352,9 @@ check_fits (const OutTensor *tensor, const float *values, gsize n, GError **erro
 }
 
 static gboolean
-write_values (PeftSafetensorsWriter *writer, const OutTensor *tensor, const float *values,
+write_values (PeftSafetensorsWriter *writer,
+              const OutTensor *tensor,
+              const float *values,
               GError **error)
 {
   const PeftDTypeInfo *info = peft_dtype_get_info (tensor->written);
@@ -368,7 +376,9 @@ write_values (PeftSafetensorsWriter *writer, const OutTensor *tensor, const floa
 
 /* A tensor that no adapter changes, from its stored bytes. */
 static gboolean
-write_stored (PeftSafetensorsWriter *writer, const OutTensor *tensor, const guint8 *data,
+write_stored (PeftSafetensorsWriter *writer,
+              const OutTensor *tensor,
+              const guint8 *data,
               GError **error)
 {
   const PeftDTypeInfo *stored = peft_dtype_get_info (tensor->stored);
@@ -483,8 +493,12 @@ config_dtype (Merge *self)
 }
 
 gboolean
-peft_core_save_merged_in_shards (PeftCore *core, GPtrArray *adapters, const char *folder,
-                                 PeftDType dtype, guint64 shard_bytes, GCancellable *cancellable,
+peft_core_save_merged_in_shards (PeftCore *core,
+                                 GPtrArray *adapters,
+                                 const char *folder,
+                                 PeftDType dtype,
+                                 guint64 shard_bytes,
+                                 GCancellable *cancellable,
                                  GError **error)
 {
   g_auto (Merge) self = { .core = core, .adapters = adapters, .folder = folder, .dtype = dtype };
@@ -520,8 +534,12 @@ peft_core_save_merged_in_shards (PeftCore *core, GPtrArray *adapters, const char
 }
 
 gboolean
-peft_core_save_merged (PeftCore *core, GPtrArray *adapters, const char *folder, PeftDType dtype,
-                       GCancellable *cancellable, GError **error)
+peft_core_save_merged (PeftCore *core,
+                       GPtrArray *adapters,
+                       const char *folder,
+                       PeftDType dtype,
+                       GCancellable *cancellable,
+                       GError **error)
 {
   return peft_core_save_merged_in_shards (core, adapters, folder, dtype, PEFT_SHARD_BYTES,
                                           cancellable, error);

@@ -22,10 +22,11 @@
  *
  * The settings of LoRA.
  *
- * The weight W of an adapted layer becomes W + s·B·A with A of shape [r, in] and B of shape [out, r], where s
- * is `lora-alpha` / `r`, or `lora-alpha` / √`r` with `use-rslora`. The file has the tensors
- * `base_model.model.MODULE.lora_A.weight` and `base_model.model.MODULE.lora_B.weight`, for embeddings
- * `base_model.model.MODULE.lora_embedding_A` and `base_model.model.MODULE.lora_embedding_B`.
+ * The weight W of an adapted layer becomes W + s·B·A with A of shape [r, in] and B of shape [out,
+ * r], where s is `lora-alpha` / `r`, or `lora-alpha` / √`r` with `use-rslora`. The file has the
+ * tensors `base_model.model.MODULE.lora_A.weight` and `base_model.model.MODULE.lora_B.weight`, for
+ * embeddings `base_model.model.MODULE.lora_embedding_A` and
+ * `base_model.model.MODULE.lora_embedding_B`.
  *
  * See [Hu et al., LoRA](https://arxiv.org/abs/2106.09685).
  *
@@ -39,14 +40,15 @@ struct _PeftLoraConfig
 G_DEFINE_FINAL_TYPE (PeftLoraConfig, peft_lora_config, PEFT_TYPE_CONFIG)
 
 static const char *const biases[] = { "none", "all", "lora_only", NULL };
-static const char *const inits[] = { "gaussian", "eva",  "olora",      "pissa",   "pissa_niter_*",
-                                     "corda",    "loftq", "orthogonal", "mica",    "lora_ga",
-                                     NULL };
+static const char *const inits[]
+    = { "gaussian",   "eva",  "olora",   "pissa", "pissa_niter_*", "corda", "loftq",
+        "orthogonal", "mica", "lora_ga", NULL };
 static const char *const supported_inits[] = { "gaussian", NULL };
 
 #define NAMES (PEFT_FIELD_STRING | PEFT_FIELD_STRINGS | PEFT_FIELD_NULL)
 #define OPTIONAL_MAP (PEFT_FIELD_MAP | PEFT_FIELD_NULL)
 
+/* clang-format off */
 static const PeftField fields[] = {
   { "r", PEFT_FIELD_INT, "8", .minimum = 1, .maximum = MAX_RANK, .group = "basic",
     .nick = N_ ("Rank"),
@@ -137,6 +139,7 @@ static const PeftField fields[] = {
   { "kasa_config", OPTIONAL_MAP, "null", .unsupported = TRUE, .since = "0.20",
     .group = "advanced", .nick = N_ ("KaSA"), .blurb = N_ ("Settings of singular-value adaptation") },
 };
+/* clang-format on */
 
 static void
 peft_lora_config_class_init (PeftLoraConfigClass *klass)
@@ -172,8 +175,9 @@ lora_validate (PeftConfig *config, GError **error)
   if (has_empty_name (peft_config_get_json (config, "modules_to_save")))
     message = _ ("modules_to_save: an empty name would match every module");
   else if (by_regex && (has_layers || peft_json_get_kind (pattern) != PEFT_JSON_NULL))
-    message = _ ("layers_to_transform and layers_pattern go with a list of target_modules, not with a "
-                 "string");
+    message
+        = _ ("layers_to_transform and layers_pattern go with a list of target_modules, not with a "
+             "string");
   else if (!has_layers
            && ((peft_json_get_kind (pattern) == PEFT_JSON_STRING
                 && peft_json_get_string_length (pattern) > 0)
@@ -248,15 +252,15 @@ lora_after (PeftSlotHook *hook, PeftTape *tape, PeftSlot *slot, PeftVar *x, Peft
 }
 
 static PeftVar *
-lora_after_embedding (PeftSlotHook *hook, PeftTape *tape, PeftSlot *slot, PeftTensor *ids,
-                      PeftVar *y)
+lora_after_embedding (
+    PeftSlotHook *hook, PeftTape *tape, PeftSlot *slot, PeftTensor *ids, PeftVar *y)
 {
   static const guint swapped[2] = { 1, 0 };
   LoraHook *self = (LoraHook *) hook;
   g_autoptr (PeftVar) a = peft_tape_param (tape, self->a);
   g_autoptr (PeftVar) b = peft_tape_param (tape, self->b);
   g_autoptr (PeftVar) columns = peft_nn_permute (tape, a, swapped);
-  g_autoptr (PeftVar) table = peft_nn_contiguous (tape, columns);    /* [rows, r] */
+  g_autoptr (PeftVar) table = peft_nn_contiguous (tape, columns); /* [rows, r] */
   g_autoptr (PeftVar) picked = peft_nn_gather_rows (tape, table, ids);
   g_autoptr (PeftVar) delta = peft_nn_matmul (tape, picked, b, FALSE, TRUE);
   g_autoptr (PeftVar) scaled
@@ -282,8 +286,13 @@ download (PeftParam *param)
 
 /* weight [n_rows, n_columns] += scale · left · right, left [n_rows, r], right [r, n_columns] */
 static void
-add_product (float *weight, const float *left, const float *right, gsize n_rows, gsize n_columns,
-             gsize r, double scale)
+add_product (float *weight,
+             const float *left,
+             const float *right,
+             gsize n_rows,
+             gsize n_columns,
+             gsize r,
+             double scale)
 {
   g_autofree float *row = g_new (float, n_columns);
 
@@ -306,7 +315,7 @@ add_product (float *weight, const float *left, const float *right, gsize n_rows,
 static float *
 transpose (const float *values, gsize n_rows, gsize n_columns)
 {
-  float *out = g_new (float, n_rows * n_columns);
+  float *out = g_new (float, n_rows *n_columns);
 
   for (gsize i = 0; i < n_rows; i++)
     for (gsize j = 0; j < n_columns; j++)
@@ -315,8 +324,8 @@ transpose (const float *values, gsize n_rows, gsize n_columns)
 }
 
 static gboolean
-lora_merge (PeftSlotHook *hook, PeftSlot *slot, float *weight, float **bias, double factor,
-            GError **error)
+lora_merge (
+    PeftSlotHook *hook, PeftSlot *slot, float *weight, float **bias, double factor, GError **error)
 {
   LoraHook *self = (LoraHook *) hook;
   gsize n_in = (gsize) slot->in_features, n_out = (gsize) slot->out_features;
@@ -393,10 +402,9 @@ add_linear_params (PeftAdapter *adapter, PeftSlot *slot, LoraHook *hook, gint64 
   if (peft_config_get_boolean (adapter->config, "lora_bias"))
     {
       /* A fresh linear layer's bias is U(-1/√in, 1/√in), and the layer's input is of size r. */
-      float *values = init == INIT_RANDOM
-                          ? peft_init_uniform (adapter, bias_key, (gsize) slot->out_features,
-                                               1.0 / sqrt ((double) r))
-                          : peft_init_zeros (adapter, (gsize) slot->out_features);
+      float *values = init == INIT_RANDOM ? peft_init_uniform (
+                          adapter, bias_key, (gsize) slot->out_features, 1.0 / sqrt ((double) r))
+                                          : peft_init_zeros (adapter, (gsize) slot->out_features);
 
       hook->bias = peft_adapter_add_param (adapter, slot, "lora_B.bias", 1, &slot->out_features,
                                            FALSE, values);
@@ -404,8 +412,8 @@ add_linear_params (PeftAdapter *adapter, PeftSlot *slot, LoraHook *hook, gint64 
 }
 
 static gboolean
-add_embedding_params (PeftAdapter *adapter, PeftSlot *slot, LoraHook *hook, gint64 r,
-                      GError **error)
+add_embedding_params (
+    PeftAdapter *adapter, PeftSlot *slot, LoraHook *hook, gint64 r, GError **error)
 {
   gboolean random = lora_get_init (adapter->config) == INIT_RANDOM;
   const gint64 a_shape[2] = { r, slot->in_features };
@@ -420,9 +428,9 @@ add_embedding_params (PeftAdapter *adapter, PeftSlot *slot, LoraHook *hook, gint
                    _ ("lora_bias: the embedding '%s' cannot have a bias"), slot->path);
       return FALSE;
     }
-  hook->a = peft_adapter_add_param (
-      adapter, slot, "lora_embedding_A", 2, a_shape, TRUE,
-      random ? peft_init_normal (adapter, a_key, n_a, 1.0) : peft_init_zeros (adapter, n_a));
+  hook->a = peft_adapter_add_param (adapter, slot, "lora_embedding_A", 2, a_shape, TRUE,
+                                    random ? peft_init_normal (adapter, a_key, n_a, 1.0)
+                                           : peft_init_zeros (adapter, n_a));
   hook->b = peft_adapter_add_param (adapter, slot, "lora_embedding_B", 2, b_shape, TRUE,
                                     peft_init_normal (adapter, b_key, n_b, 1.0));
   return TRUE;
@@ -455,9 +463,8 @@ lora_attach (PeftAdapter *adapter, PeftSlot *slot, GError **error)
   else
     {
       add_linear_params (adapter, slot, hook, (gint64) r);
-      peft_config_set_json (adapter->config, "fan_in_fan_out",
-                            peft_json_new_boolean (slot->conv1d), PEFT_ERROR_INVALID_ARGUMENT,
-                            NULL);
+      peft_config_set_json (adapter->config, "fan_in_fan_out", peft_json_new_boolean (slot->conv1d),
+                            PEFT_ERROR_INVALID_ARGUMENT, NULL);
     }
   return (PeftSlotHook *) g_steal_pointer (&hook);
 }

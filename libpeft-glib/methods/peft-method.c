@@ -18,6 +18,7 @@ static const PeftMethod *const methods[] = {
 #undef PEFT_METHOD
 
 /* Every peft_type of the Python library. */
+/* clang-format off */
 static const char *const peft_names[] = {
   "ADALORA",       "ADAMSS",      "ADAPTION_PROMPT", "BEFT",
   "BOFT",          "C3A",         "CARTRIDGE",       "CPT",
@@ -32,6 +33,7 @@ static const char *const peft_names[] = {
   "UNILORA",       "VBLORA",      "VERA",            "WAVEFT",
   "XLORA",
 };
+/* clang-format on */
 
 const PeftMethod *
 peft_method_find (const char *peft_type)
@@ -57,8 +59,7 @@ peft_method_require (const char *peft_type, GError **error)
     g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
                  _ ("the method '%s' is not supported by this version"), peft_type);
   else
-    g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FOUND, _ ("there is no method '%s'"),
-                 peft_type);
+    g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FOUND, _ ("there is no method '%s'"), peft_type);
   return NULL;
 }
 

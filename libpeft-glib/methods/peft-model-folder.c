@@ -15,12 +15,14 @@
 
 #define CONFIG_FILE "config.json"
 
+/* clang-format off */
 static const char *const extra_files[] = {
   "tokenizer.json",          "tokenizer_config.json", "special_tokens_map.json",
   "added_tokens.json",       "tokenizer.model",       "vocab.json",
   "merges.txt",              "vocab.txt",             "chat_template.jinja",
   "chat_template.json",      "generation_config.json",
 };
+/* clang-format on */
 
 const char *
 peft_model_folder_dtype_name (PeftDType dtype)
@@ -75,8 +77,8 @@ copy_object (const PeftJson *object)
 }
 
 gboolean
-peft_model_folder_write_config (PeftCore *core, const char *folder, const char *dtype_name,
-                                gboolean untied, GError **error)
+peft_model_folder_write_config (
+    PeftCore *core, const char *folder, const char *dtype_name, gboolean untied, GError **error)
 {
   g_autoptr (PeftJson) config = copy_object (core->config);
   g_autofree char *path = g_build_filename (folder, CONFIG_FILE, NULL);
@@ -103,9 +105,10 @@ peft_model_folder_copy_extras (PeftCore *core, const char *folder, GError **erro
 {
   if (core->gguf != NULL)
     {
-      g_message (_ ("%s: the tokenizer inside the GGUF file is not written to %s; copy the original "
-                    "model's tokenizer.json there"),
-                 core->path, folder);
+      g_message (
+          _ ("%s: the tokenizer inside the GGUF file is not written to %s; copy the original "
+             "model's tokenizer.json there"),
+          core->path, folder);
       return TRUE;
     }
   for (guint i = 0; i < G_N_ELEMENTS (extra_files); i++)

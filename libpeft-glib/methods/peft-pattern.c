@@ -105,8 +105,8 @@ peft_pattern_test (PeftPattern *self, const char *subject, gboolean *matched, GE
 }
 
 gboolean
-peft_pattern_capture (PeftPattern *self, const char *subject, const char *group, char **text,
-                      GError **error)
+peft_pattern_capture (
+    PeftPattern *self, const char *subject, const char *group, char **text, GError **error)
 {
   gboolean matched;
   PCRE2_UCHAR8 *found;
@@ -115,8 +115,7 @@ peft_pattern_capture (PeftPattern *self, const char *subject, const char *group,
   *text = NULL;
   if (!peft_pattern_test (self, subject, &matched, error))
     return FALSE;
-  if (matched
-      && pcre2_substring_get_byname (self->match, (PCRE2_SPTR) group, &found, &length) == 0)
+  if (matched && pcre2_substring_get_byname (self->match, (PCRE2_SPTR) group, &found, &length) == 0)
     {
       *text = g_strndup ((const char *) found, length);
       pcre2_substring_free (found);

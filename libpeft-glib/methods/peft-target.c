@@ -159,9 +159,10 @@ resolve_targets (PeftConfig *config, const char *model_type, GError **error)
     return peft_json_ref ((PeftJson *) value);
   targets = peft_target_defaults (model_type);
   if (targets == NULL)
-    g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                 _ ("target_modules: there is no default for models of type '%s', so it must be set"),
-                 model_type);
+    g_set_error (
+        error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+        _ ("target_modules: there is no default for models of type '%s', so it must be set"),
+        model_type);
   return targets;
 }
 
@@ -207,8 +208,8 @@ static gboolean
 is_excluded (PeftTargets *self, const char *path, gboolean *excluded, GError **error)
 {
   /* An empty expression excludes nothing, as in peft. */
-  gboolean has_rule = self->excluded.names->len > 0
-                      && ((const char *) self->excluded.names->pdata[0])[0] != '\0';
+  gboolean has_rule
+      = self->excluded.names->len > 0 && ((const char *) self->excluded.names->pdata[0])[0] != '\0';
 
   *excluded = FALSE;
   if (has_rule && !name_rule_match (&self->excluded, path, excluded, error))
@@ -270,7 +271,7 @@ peft_targets_match_slot (PeftTargets *self, PeftSlot *slot, PeftTargetMatch *out
     return peft_targets_match (self, slot->path, out, error);
   if (!is_excluded (self, slot->path, &excluded, error))
     return FALSE;
-  *out = excluded ? PEFT_TARGET_EXCLUDED
+  *out = excluded                                           ? PEFT_TARGET_EXCLUDED
          : slot->kind == PEFT_SLOT_LINEAR && !slot->is_head ? PEFT_TARGET_YES
                                                             : PEFT_TARGET_NO;
   return TRUE;
@@ -284,7 +285,8 @@ last_part (const char *path)
   return dot != NULL ? dot + 1 : path;
 }
 
-/* Modules that hold slots ("model", "model.layers", "model.layers.0" and so on) have no weight to adapt. */
+/* Modules that hold slots ("model", "model.layers", "model.layers.0" and so on) have no weight to
+ * adapt. */
 static gboolean
 refuse_containers (PeftTargets *self, PeftCore *core, GError **error)
 {
@@ -305,9 +307,10 @@ refuse_containers (PeftTargets *self, PeftCore *core, GError **error)
             return FALSE;
           if (match == PEFT_TARGET_YES)
             {
-              g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                           _ ("target_modules: '%s' is a module made of others, not a layer with a weight"),
-                           path);
+              g_set_error (
+                  error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                  _ ("target_modules: '%s' is a module made of others, not a layer with a weight"),
+                  path);
               return FALSE;
             }
         }
@@ -331,8 +334,8 @@ compare_suggestions (gconstpointer a, gconstpointer b)
 }
 
 static gboolean
-refuse_no_match (PeftTargets *self, PeftCore *core, guint slot_kinds, guint n_excluded,
-                 GError **error)
+refuse_no_match (
+    PeftTargets *self, PeftCore *core, guint slot_kinds, guint n_excluded, GError **error)
 {
   g_autofree char *wanted = peft_json_to_string (self->resolved, PEFT_JSON_WRITE_SPACED);
   g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
@@ -349,8 +352,8 @@ refuse_no_match (PeftTargets *self, PeftCore *core, guint slot_kinds, guint n_ex
         continue;
       for (guint j = 0; j < self->targets.names->len; j++)
         suggestion.distance
-            = MIN (suggestion.distance, peft_edit_distance (last_part (self->targets.names->pdata[j]),
-                                                            suggestion.name));
+            = MIN (suggestion.distance,
+                   peft_edit_distance (last_part (self->targets.names->pdata[j]), suggestion.name));
       g_array_append_val (found, suggestion);
     }
   g_array_sort (found, compare_suggestions);
@@ -375,7 +378,8 @@ compare_strings (gconstpointer a, gconstpointer b)
   return strcmp (*(const char *const *) a, *(const char *const *) b);
 }
 
-/* The shortest list that means the selected slots: their last names, where these select the same. */
+/* The shortest list that means the selected slots: their last names, where these select the same.
+ */
 static void
 resolve_all_linear (PeftTargets *self, PeftCore *core, GPtrArray *selected)
 {

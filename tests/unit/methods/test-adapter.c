@@ -150,11 +150,18 @@ static const struct
   int code;
   const char *words[4];
 } broken[] = {
-  { "missing", { .drop = PREFIX "1.self_attn.q_proj.lora_B.weight" }, PEFT_ERROR_INVALID_FILE,
+  { "missing",
+    { .drop = PREFIX "1.self_attn.q_proj.lora_B.weight" },
+    PEFT_ERROR_INVALID_FILE,
     { "adapter_model.safetensors", PREFIX "1.self_attn.q_proj.lora_B.weight", "missing" } },
-  { "shape", { .reshape = PREFIX "0.self_attn.q_proj.lora_A.weight" }, PEFT_ERROR_SHAPE_MISMATCH,
+  { "shape",
+    { .reshape = PREFIX "0.self_attn.q_proj.lora_A.weight" },
+    PEFT_ERROR_SHAPE_MISMATCH,
     { PREFIX "0.self_attn.q_proj.lora_A.weight", "[4, 16]", "[1, 64]" } },
-  { "integers", { .dtype = PEFT_DTYPE_I32 }, PEFT_ERROR_UNSUPPORTED, { "lora_A.weight", "I32", "BF16" } },
+  { "integers",
+    { .dtype = PEFT_DTYPE_I32 },
+    PEFT_ERROR_UNSUPPORTED,
+    { "lora_A.weight", "I32", "BF16" } },
 };
 
 static void
@@ -173,19 +180,35 @@ static const struct
   const char *words[4];
 } configs[] = {
   /* As when the adapter is one of another model. */
-  { "rank", "\"r\":8,\"target_modules\":[\"q_proj\"]", PEFT_ERROR_SHAPE_MISMATCH,
+  { "rank",
+    "\"r\":8,\"target_modules\":[\"q_proj\"]",
+    PEFT_ERROR_SHAPE_MISMATCH,
     { "lora_A.weight", "[8, 16]", "[4, 16]" } },
-  { "huge-rank", "\"r\":65536,\"target_modules\":[\"q_proj\"]", PEFT_ERROR_SHAPE_MISMATCH,
+  { "huge-rank",
+    "\"r\":65536,\"target_modules\":[\"q_proj\"]",
+    PEFT_ERROR_SHAPE_MISMATCH,
     { "lora_A.weight", "[65536, 16]", "[4, 16]" } },
-  { "targets", "\"r\":4,\"target_modules\":[\"c_attn\"]", PEFT_ERROR_NOT_FOUND,
+  { "targets",
+    "\"r\":4,\"target_modules\":[\"c_attn\"]",
+    PEFT_ERROR_NOT_FOUND,
     { "adapter_config.json", "c_attn", "closest names" } },
-  { "more-targets", "\"r\":4,\"target_modules\":[\"q_proj\",\"v_proj\"]", PEFT_ERROR_INVALID_FILE,
+  { "more-targets",
+    "\"r\":4,\"target_modules\":[\"q_proj\",\"v_proj\"]",
+    PEFT_ERROR_INVALID_FILE,
     { "v_proj.lora_A.weight", "missing" } },
-  { "saved-module", CONFIG ",\"modules_to_save\":[\"lm_head\"]", PEFT_ERROR_INVALID_FILE,
+  { "saved-module",
+    CONFIG ",\"modules_to_save\":[\"lm_head\"]",
+    PEFT_ERROR_INVALID_FILE,
     { "base_model.model.lm_head.weight", "missing" } },
-  { "dora", CONFIG ",\"use_dora\":true", PEFT_ERROR_UNSUPPORTED, { "adapter_config.json", "use_dora" } },
+  { "dora",
+    CONFIG ",\"use_dora\":true",
+    PEFT_ERROR_UNSUPPORTED,
+    { "adapter_config.json", "use_dora" } },
   { "pissa", CONFIG ",\"init_lora_weights\":\"pissa\"", PEFT_ERROR_UNSUPPORTED, { "pissa" } },
-  { "wrong-kind", "\"r\":\"4\"", PEFT_ERROR_INVALID_FILE, { "adapter_config.json", "r: expected" } },
+  { "wrong-kind",
+    "\"r\":\"4\"",
+    PEFT_ERROR_INVALID_FILE,
+    { "adapter_config.json", "r: expected" } },
   { "hostile-regex", "\"target_modules\":\"([a-z_.]*)*ze\"", PEFT_ERROR_LIMIT, { "steps" } },
 };
 
@@ -342,8 +365,7 @@ static void
 test_old_bias_key (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (PeftAdapter) adapter
-      = tiny_adapter (fixture->core, CONFIG ",\"bias\":\"lora_only\"");
+  g_autoptr (PeftAdapter) adapter = tiny_adapter (fixture->core, CONFIG ",\"bias\":\"lora_only\"");
   g_autofree double *now = NULL;
   g_autofree double *old = NULL;
 
@@ -360,9 +382,11 @@ static void
 test_together (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (PeftAdapter) a = tiny_adapter (fixture->core, CONFIG ",\"modules_to_save\":[\"lm_head\"]");
+  g_autoptr (PeftAdapter) a
+      = tiny_adapter (fixture->core, CONFIG ",\"modules_to_save\":[\"lm_head\"]");
   g_autoptr (PeftAdapter) b = tiny_adapter (fixture->core, CONFIG);
-  g_autoptr (PeftAdapter) c = tiny_adapter (fixture->core, CONFIG ",\"modules_to_save\":[\"lm_head\"]");
+  g_autoptr (PeftAdapter) c
+      = tiny_adapter (fixture->core, CONFIG ",\"modules_to_save\":[\"lm_head\"]");
   g_autoptr (GPtrArray) adapters = g_ptr_array_new ();
 
   g_ptr_array_add (adapters, a);
@@ -386,6 +410,40 @@ test_save_fails (Fixture *fixture, gconstpointer data)
   g_assert_false (peft_adapter_save (adapter, below, &error));
   g_assert_error (error, PEFT_ERROR, PEFT_ERROR_IO);
   g_assert_nonnull (strstr (error->message, below));
+}
+
+/* Folders from the wild, all of other models: each is refused with a reason. */
+static void
+test_corpus (Fixture *fixture, gconstpointer data)
+{
+  const char *shared = g_getenv ("PEFT_SHARED");
+  g_autofree char *corpus = shared != NULL
+                                ? g_build_filename (shared, "corpus", "adapters", NULL)
+                                : g_build_filename (g_getenv ("PEFT_TEST_ROOT"), "..", "shared",
+                                                    "corpus", "adapters", NULL);
+  g_autoptr (GDir) dir = g_dir_open (corpus, 0, NULL);
+  const char *name;
+  guint n = 0;
+
+  if (dir == NULL)
+    {
+      g_test_skip ("shared/corpus/adapters is not there");
+      return;
+    }
+  while ((name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *folder = g_build_filename (corpus, name, NULL);
+      g_autoptr (GError) error = NULL;
+
+      if (!g_file_test (folder, G_FILE_TEST_IS_DIR))
+        continue;
+      g_assert_null (peft_adapter_load (fixture->core, folder, "default", &error));
+      g_test_message ("%s", error->message);
+      g_assert_true (error->domain == PEFT_ERROR);
+      g_assert_true (g_str_has_prefix (error->message, folder));
+      n++;
+    }
+  g_assert_cmpuint (n, >=, 4);
 }
 
 #define ADD(path, data, func) g_test_add (path, Fixture, data, set_up, func, tear_down)
@@ -413,6 +471,7 @@ main (int argc, char **argv)
   ADD ("/Peft/Adapter/own-embedding", NULL, test_own_embedding);
   ADD ("/Peft/Adapter/old-bias-key", NULL, test_old_bias_key);
   ADD ("/Peft/Adapter/together", NULL, test_together);
+  ADD ("/Peft/Adapter/corpus", NULL, test_corpus);
   ADD ("/Peft/Adapter/save-fails", NULL, test_save_fails);
   return g_test_run ();
 }

@@ -27,37 +27,36 @@ assert_field (PeftConfig *config, const char *name, const char *expected)
 }
 
 /* LoraConfig () of the Python library peft 0.21.2 without the fields that came after its 0.14. */
-static const char defaults_as_peft[] =
-    "{\n"
-    "  \"alpha_pattern\": {},\n"
-    "  \"auto_mapping\": null,\n"
-    "  \"base_model_name_or_path\": null,\n"
-    "  \"bias\": \"none\",\n"
-    "  \"eva_config\": null,\n"
-    "  \"exclude_modules\": null,\n"
-    "  \"fan_in_fan_out\": false,\n"
-    "  \"inference_mode\": true,\n"
-    "  \"init_lora_weights\": true,\n"
-    "  \"layer_replication\": null,\n"
-    "  \"layers_pattern\": null,\n"
-    "  \"layers_to_transform\": null,\n"
-    "  \"loftq_config\": {},\n"
-    "  \"lora_alpha\": 8,\n"
-    "  \"lora_bias\": false,\n"
-    "  \"lora_dropout\": 0.0,\n"
-    "  \"megatron_config\": null,\n"
-    "  \"megatron_core\": \"megatron.core\",\n"
-    "  \"modules_to_save\": null,\n"
-    "  \"peft_type\": \"LORA\",\n"
-    "  \"peft_version\": \"0.19.1\",\n"
-    "  \"r\": 8,\n"
-    "  \"rank_pattern\": {},\n"
-    "  \"revision\": null,\n"
-    "  \"target_modules\": null,\n"
-    "  \"task_type\": null,\n"
-    "  \"use_dora\": false,\n"
-    "  \"use_rslora\": false\n"
-    "}";
+static const char defaults_as_peft[] = "{\n"
+                                       "  \"alpha_pattern\": {},\n"
+                                       "  \"auto_mapping\": null,\n"
+                                       "  \"base_model_name_or_path\": null,\n"
+                                       "  \"bias\": \"none\",\n"
+                                       "  \"eva_config\": null,\n"
+                                       "  \"exclude_modules\": null,\n"
+                                       "  \"fan_in_fan_out\": false,\n"
+                                       "  \"inference_mode\": true,\n"
+                                       "  \"init_lora_weights\": true,\n"
+                                       "  \"layer_replication\": null,\n"
+                                       "  \"layers_pattern\": null,\n"
+                                       "  \"layers_to_transform\": null,\n"
+                                       "  \"loftq_config\": {},\n"
+                                       "  \"lora_alpha\": 8,\n"
+                                       "  \"lora_bias\": false,\n"
+                                       "  \"lora_dropout\": 0.0,\n"
+                                       "  \"megatron_config\": null,\n"
+                                       "  \"megatron_core\": \"megatron.core\",\n"
+                                       "  \"modules_to_save\": null,\n"
+                                       "  \"peft_type\": \"LORA\",\n"
+                                       "  \"peft_version\": \"0.19.1\",\n"
+                                       "  \"r\": 8,\n"
+                                       "  \"rank_pattern\": {},\n"
+                                       "  \"revision\": null,\n"
+                                       "  \"target_modules\": null,\n"
+                                       "  \"task_type\": null,\n"
+                                       "  \"use_dora\": false,\n"
+                                       "  \"use_rslora\": false\n"
+                                       "}";
 
 static void
 test_defaults (void)
@@ -175,10 +174,10 @@ test_bare_string (void)
 static void
 test_round_trip (void)
 {
-  g_autoptr (PeftConfig) config
-      = parse ("{\"peft_type\":\"LORA\",\"r\":4,\"target_modules\":[\"v\",\"q\",\"v\"],"
-               "\"rank_pattern\":{\"z\":2,\"a\":1},\"lora_alpha\":16.5,\"future\":{\"b\":[1,null]},"
-               "\"runtime_config\":{},\"use_bdlora\":null,\"base_model_name_or_path\":\"\xc3\xa9\"}");
+  g_autoptr (PeftConfig) config = parse (
+      "{\"peft_type\":\"LORA\",\"r\":4,\"target_modules\":[\"v\",\"q\",\"v\"],"
+      "\"rank_pattern\":{\"z\":2,\"a\":1},\"lora_alpha\":16.5,\"future\":{\"b\":[1,null]},"
+      "\"runtime_config\":{},\"use_bdlora\":null,\"base_model_name_or_path\":\"\xc3\xa9\"}");
   g_auto (GStrv) unknown = peft_config_get_unknown_fields (config);
   g_autofree char *json = peft_config_to_json (config);
   g_autoptr (PeftConfig) again = parse (json);
@@ -223,13 +222,18 @@ static const struct
   { "\"use_qalora\":true", PEFT_ERROR_UNSUPPORTED, { "use_qalora", "true" } },
   { "\"kasa_config\":{\"beta\":1}", PEFT_ERROR_UNSUPPORTED, { "kasa_config", "beta" } },
   { "\"init_lora_weights\":\"pissa\"", PEFT_ERROR_UNSUPPORTED, { "init_lora_weights", "pissa" } },
-  { "\"init_lora_weights\":\"pissa_niter_4\"", PEFT_ERROR_UNSUPPORTED, { "pissa_niter_4", "gaussian" } },
+  { "\"init_lora_weights\":\"pissa_niter_4\"",
+    PEFT_ERROR_UNSUPPORTED,
+    { "pissa_niter_4", "gaussian" } },
   { "\"task_type\":\"SEQ_CLS\"", PEFT_ERROR_UNSUPPORTED, { "task_type", "SEQ_CLS" } },
-  { "\"target_modules\":\"x\",\"layers_to_transform\":1", PEFT_ERROR_INVALID_ARGUMENT,
+  { "\"target_modules\":\"x\",\"layers_to_transform\":1",
+    PEFT_ERROR_INVALID_ARGUMENT,
     { "layers_to_transform", "list" } },
-  { "\"target_modules\":[\"x\"],\"layers_pattern\":\"h\"", PEFT_ERROR_INVALID_ARGUMENT,
+  { "\"target_modules\":[\"x\"],\"layers_pattern\":\"h\"",
+    PEFT_ERROR_INVALID_ARGUMENT,
     { "layers_pattern", "layers_to_transform" } },
-  { "\"lora_bias\":true,\"init_lora_weights\":\"gaussian\"", PEFT_ERROR_INVALID_ARGUMENT,
+  { "\"lora_bias\":true,\"init_lora_weights\":\"gaussian\"",
+    PEFT_ERROR_INVALID_ARGUMENT,
     { "lora_bias", "init_lora_weights" } },
   { "\"lora_dropout\":1.0", PEFT_ERROR_INVALID_ARGUMENT, { "lora_dropout", "1" } },
   { "\"modules_to_save\":[\"\"]", PEFT_ERROR_INVALID_ARGUMENT, { "modules_to_save", "empty" } },
@@ -238,9 +242,9 @@ static const struct
 static void
 test_validate (void)
 {
-  g_autoptr (PeftConfig) good
-      = parse ("{\"peft_type\":\"LORA\",\"loftq_config\":{},\"trainable_token_indices\":null,"
-               "\"layer_replication\":[],\"init_lora_weights\":\"gaussian\",\"task_type\":\"CAUSAL_LM\"}");
+  g_autoptr (PeftConfig) good = parse (
+      "{\"peft_type\":\"LORA\",\"loftq_config\":{},\"trainable_token_indices\":null,"
+      "\"layer_replication\":[],\"init_lora_weights\":\"gaussian\",\"task_type\":\"CAUSAL_LM\"}");
   g_autoptr (GError) none = NULL;
 
   g_assert_true (peft_config_validate (good, &none));
@@ -275,8 +279,10 @@ static const struct
   { "{\"peft_type\":\"LORA\",\"r\":[]}", PEFT_ERROR_INVALID_FILE, "r: expected an integer" },
   { "{\"peft_type\":\"LORA\",", PEFT_ERROR_INVALID_FILE, "line" },
   { "{\"peft_type\":\"LORA\",\"r\\u0000\":1}", PEFT_ERROR_INVALID_FILE, "NUL" },
-  { "{\"peft_type\":\"LORA\",\"rank_pattern\":{\"q\\u0000\":1}}", PEFT_ERROR_INVALID_FILE, "rank_pattern" },
-  { "{\"peft_type\":\"LORA\",\"target_modules\":[\"q\\u0000\"]}", PEFT_ERROR_INVALID_FILE, "target_modules" },
+  { "{\"peft_type\":\"LORA\",\"rank_pattern\":{\"q\\u0000\":1}}", PEFT_ERROR_INVALID_FILE,
+    "rank_pattern" },
+  { "{\"peft_type\":\"LORA\",\"target_modules\":[\"q\\u0000\"]}", PEFT_ERROR_INVALID_FILE,
+    "target_modules" },
   { "{\"peft_type\":\"LORA\",\"bias\":\"no\\u0000ne\"}", PEFT_ERROR_INVALID_FILE, "bias" },
 };
 
@@ -394,10 +400,10 @@ static char *
 find_corpus (void)
 {
   const char *shared = g_getenv ("PEFT_SHARED");
-  g_autofree char *path
-      = shared != NULL ? g_build_filename (shared, "corpus", "adapter_configs", NULL)
-                       : g_build_filename (g_getenv ("PEFT_TEST_ROOT"), "..", "shared", "corpus",
-                                           "adapter_configs", NULL);
+  g_autofree char *path = shared != NULL
+                              ? g_build_filename (shared, "corpus", "adapter_configs", NULL)
+                              : g_build_filename (g_getenv ("PEFT_TEST_ROOT"), "..", "shared",
+                                                  "corpus", "adapter_configs", NULL);
 
   return g_file_test (path, G_FILE_TEST_IS_DIR) ? g_steal_pointer (&path) : NULL;
 }

@@ -22,41 +22,91 @@ typedef struct
 #define PREFIX "base_model.model.model.layers."
 
 static const Variant variants[] = {
-  { "defaults", { 0 }, "\"r\":4", 8,
-    { PREFIX "0.self_attn.q_proj.lora_A.weight [4, 16]", PREFIX "1.self_attn.v_proj.lora_B.weight [8, 4]" } },
-  { "all-linear", { 0 }, "\"r\":2,\"lora_alpha\":6,\"target_modules\":\"all-linear\"", 28,
+  { "defaults",
+    { 0 },
+    "\"r\":4",
+    8,
+    { PREFIX "0.self_attn.q_proj.lora_A.weight [4, 16]",
+      PREFIX "1.self_attn.v_proj.lora_B.weight [8, 4]" } },
+  { "all-linear",
+    { 0 },
+    "\"r\":2,\"lora_alpha\":6,\"target_modules\":\"all-linear\"",
+    28,
     { PREFIX "0.mlp.down_proj.lora_A.weight [2, 24]" } },
-  { "regex", { 0 }, "\"target_modules\":\".*layers.1.*(q|up)_proj\"", 4,
+  { "regex",
+    { 0 },
+    "\"target_modules\":\".*layers.1.*(q|up)_proj\"",
+    4,
     { PREFIX "1.mlp.up_proj.lora_B.weight [24, 8]" } },
-  { "rslora", { 0 }, "\"r\":4,\"use_rslora\":true,\"lora_alpha\":3.5,\"target_modules\":" ALL, 28, { NULL } },
-  { "patterns", { 0 },
-    "\"r\":4,\"rank_pattern\":{\"layers.1.*q_proj\":2,\"q_proj\":3},\"alpha_pattern\":{\"v_proj\":20}", 8,
-    { PREFIX "0.self_attn.q_proj.lora_A.weight [3, 16]", PREFIX "1.self_attn.q_proj.lora_A.weight [2, 16]",
+  { "rslora",
+    { 0 },
+    "\"r\":4,\"use_rslora\":true,\"lora_alpha\":3.5,\"target_modules\":" ALL,
+    28,
+    { NULL } },
+  { "patterns",
+    { 0 },
+    "\"r\":4,\"rank_pattern\":{\"layers.1.*q_proj\":2,\"q_proj\":3},\"alpha_pattern\":{\"v_proj\":"
+    "20}",
+    8,
+    { PREFIX "0.self_attn.q_proj.lora_A.weight [3, 16]",
+      PREFIX "1.self_attn.q_proj.lora_A.weight [2, 16]",
       PREFIX "1.self_attn.v_proj.lora_A.weight [4, 16]" } },
-  { "embedding", { 0 }, "\"r\":4,\"target_modules\":[\"embed_tokens\",\"q_proj\"]", 7,
+  { "embedding",
+    { 0 },
+    "\"r\":4,\"target_modules\":[\"embed_tokens\",\"q_proj\"]",
+    7,
     { "base_model.model.model.embed_tokens.lora_embedding_A [4, 32]",
       "base_model.model.model.embed_tokens.lora_embedding_B [16, 4]",
       "base_model.model.model.embed_tokens.base_layer.weight [32, 16]" } },
-  { "head", { 0 }, "\"r\":4,\"target_modules\":[\"lm_head\",\"embed_tokens\"]", 6,
-    { "base_model.model.lm_head.lora_A.weight [4, 16]", "base_model.model.lm_head.lora_B.weight [32, 4]",
+  { "head",
+    { 0 },
+    "\"r\":4,\"target_modules\":[\"lm_head\",\"embed_tokens\"]",
+    6,
+    { "base_model.model.lm_head.lora_A.weight [4, 16]",
+      "base_model.model.lm_head.lora_B.weight [32, 4]",
       "base_model.model.lm_head.base_layer.weight [32, 16]" } },
-  { "tied-head", { .tied = TRUE }, "\"r\":4,\"target_modules\":[\"lm_head\",\"embed_tokens\"]", 6,
+  { "tied-head",
+    { .tied = TRUE },
+    "\"r\":4,\"target_modules\":[\"lm_head\",\"embed_tokens\"]",
+    6,
     { "base_model.model.lm_head.base_layer.weight [32, 16]" } },
   /* peft looks for the bare name in the list only. */
-  { "embedding-by-path", { 0 }, "\"r\":4,\"target_modules\":[\"model.embed_tokens\"]", 2, { NULL } },
+  { "embedding-by-path",
+    { 0 },
+    "\"r\":4,\"target_modules\":[\"model.embed_tokens\"]",
+    2,
+    { NULL } },
   { "embedding-by-regex", { 0 }, "\"r\":4,\"target_modules\":\".*embed_tokens\"", 3, { NULL } },
-  { "saved-modules", { 0 }, "\"r\":4,\"modules_to_save\":[\"lm_head\",\"1.mlp\",\"model.norm\"]", 13,
+  { "saved-modules",
+    { 0 },
+    "\"r\":4,\"modules_to_save\":[\"lm_head\",\"1.mlp\",\"model.norm\"]",
+    13,
     { "base_model.model.lm_head.weight [32, 16]", PREFIX "1.mlp.gate_proj.weight [24, 16]",
       "base_model.model.model.norm.weight [16]" } },
-  { "saved-embedding-tied", { .tied = TRUE }, "\"r\":4,\"modules_to_save\":[\"embed_tokens\"]", 9,
+  { "saved-embedding-tied",
+    { .tied = TRUE },
+    "\"r\":4,\"modules_to_save\":[\"embed_tokens\"]",
+    9,
     { "base_model.model.model.embed_tokens.weight [32, 16]" } },
-  { "bias-all", { .biases = TRUE }, "\"r\":4,\"bias\":\"all\"", 14,
+  { "bias-all",
+    { .biases = TRUE },
+    "\"r\":4,\"bias\":\"all\"",
+    14,
     { PREFIX "0.self_attn.q_proj.base_layer.bias [16]", PREFIX "0.self_attn.k_proj.bias [8]" } },
-  { "bias-lora-only", { .biases = TRUE }, "\"r\":4,\"bias\":\"lora_only\"", 12,
+  { "bias-lora-only",
+    { .biases = TRUE },
+    "\"r\":4,\"bias\":\"lora_only\"",
+    12,
     { PREFIX "0.self_attn.v_proj.base_layer.bias [8]" } },
-  { "lora-bias", { .biases = TRUE }, "\"r\":4,\"lora_bias\":true", 12,
+  { "lora-bias",
+    { .biases = TRUE },
+    "\"r\":4,\"lora_bias\":true",
+    12,
     { PREFIX "0.self_attn.v_proj.lora_B.bias [8]" } },
-  { "layers", { 0 }, "\"layers_to_transform\":[1],\"layers_pattern\":\"layers\",\"target_modules\":[\"q_proj\"]", 2,
+  { "layers",
+    { 0 },
+    "\"layers_to_transform\":[1],\"layers_pattern\":\"layers\",\"target_modules\":[\"q_proj\"]",
+    2,
     { PREFIX "1.self_attn.q_proj.lora_A.weight [8, 16]" } },
   { "excluded", { 0 }, "\"exclude_modules\":[\"0.self_attn.q_proj\"]", 6, { NULL } },
 };
@@ -113,7 +163,8 @@ merged_logits (PeftCore *core, PeftAdapter *adapter)
   return logits;
 }
 
-/* Attach, save, load, merge: all give the same logits, and taking the adapter out the model's own. */
+/* Attach, save, load, merge: all give the same logits, and taking the adapter out the model's own.
+ */
 static void
 test_variant (gconstpointer data)
 {
@@ -218,7 +269,8 @@ test_init_distribution (void)
   g_autofree char *model = tiny_write (&options);
   g_autoptr (PeftCore) core = tiny_load (model);
   g_autoptr (PeftAdapter) kaiming = tiny_adapter (core, "\"r\":64");
-  g_autoptr (PeftAdapter) normal = tiny_adapter (core, "\"r\":64,\"init_lora_weights\":\"gaussian\"");
+  g_autoptr (PeftAdapter) normal
+      = tiny_adapter (core, "\"r\":64,\"init_lora_weights\":\"gaussian\"");
   g_autoptr (PeftAdapter) same = tiny_adapter (core, "\"r\":64");
   double largest, other;
   double std = standard_deviation (peft_param_set_find (kaiming->params, key), &largest);
@@ -240,8 +292,10 @@ test_weight_and_combination (void)
   g_autofree char *model = tiny_write (&options);
   g_autoptr (PeftCore) core = tiny_load (model);
   g_autofree double *plain = tiny_logits (core, FALSE);
-  g_autoptr (PeftAdapter) a = tiny_adapter (core, "\"target_modules\":[\"lm_head\"],\"lora_alpha\":2");
-  g_autoptr (PeftAdapter) b = tiny_adapter (core, "\"target_modules\":[\"lm_head\"],\"lora_alpha\":4");
+  g_autoptr (PeftAdapter) a
+      = tiny_adapter (core, "\"target_modules\":[\"lm_head\"],\"lora_alpha\":2");
+  g_autoptr (PeftAdapter) b
+      = tiny_adapter (core, "\"target_modules\":[\"lm_head\"],\"lora_alpha\":4");
   g_autofree double *one = NULL;
   g_autofree double *half = NULL;
   g_autofree double *both = NULL;
@@ -354,8 +408,10 @@ test_no_match (void)
     { "\"target_modules\":[\"q_prj\"]", { "q_prj", "closest names: q_proj, k_proj" } },
     { "\"target_modules\":[\"mlp\"]", { "mlp", "made of others" } },
     { "\"target_modules\":[\"norm\"]", { "model.norm", "cannot adapt" } },
-    { "\"target_modules\":[\"q_proj\"],\"exclude_modules\":\".*\"", { "q_proj", "exclude_modules" } },
-    { "\"target_modules\":[\"q_proj\"],\"layers_to_transform\":9", { "q_proj", "layers_to_transform" } },
+    { "\"target_modules\":[\"q_proj\"],\"exclude_modules\":\".*\"",
+      { "q_proj", "exclude_modules" } },
+    { "\"target_modules\":[\"q_proj\"],\"layers_to_transform\":9",
+      { "q_proj", "layers_to_transform" } },
     { "\"target_modules\":[]", { "target_modules", "matches no module" } },
     { "\"target_modules\":[\"embed_tokens\"],\"lora_bias\":true", { "lora_bias", "embed_tokens" } },
     { "\"modules_to_save\":[\"proj\"]", { "modules_to_save and target_modules", "q_proj" } },
@@ -393,9 +449,10 @@ test_resolved_config (void)
   g_autofree char *task = peft_config_get_field (defaults->config, "task_type");
 
   g_assert_cmpstr (targets, ==, "[\"q_proj\", \"v_proj\"]");
-  g_assert_cmpstr (linear_targets, ==,
-                   "[\"down_proj\", \"gate_proj\", \"k_proj\", \"o_proj\", \"q_proj\", \"up_proj\", "
-                   "\"v_proj\"]");
+  g_assert_cmpstr (
+      linear_targets, ==,
+      "[\"down_proj\", \"gate_proj\", \"k_proj\", \"o_proj\", \"q_proj\", \"up_proj\", "
+      "\"v_proj\"]");
   g_assert_cmpstr (task, ==, "\"CAUSAL_LM\"");
   g_assert_cmpstr (peft_config_get_string (defaults->config, "base_model_name_or_path"), ==, model);
   g_assert_false (peft_config_get_boolean (partly->config, "fan_in_fan_out"));

@@ -120,7 +120,9 @@ static void
 test_two_adapters (Fixture *fixture, gconstpointer data)
 {
   add_adapter (fixture, "\"target_modules\":[\"q_proj\",\"up_proj\"]");
-  add_adapter (fixture, "\"target_modules\":[\"q_proj\",\"embed_tokens\"],\"modules_to_save\":[\"lm_head\"]");
+  add_adapter (
+      fixture,
+      "\"target_modules\":[\"q_proj\",\"embed_tokens\"],\"modules_to_save\":[\"lm_head\"]");
   merge (fixture, PEFT_N_DTYPES);
   assert_same_as_merged (fixture, 1e-5);
 }
@@ -178,7 +180,8 @@ test_shards (Fixture *fixture, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *index = g_build_filename (fixture->output, "model.safetensors.index.json", NULL);
-  g_autofree char *stale = g_build_filename (fixture->output, "model-00001-of-00099.safetensors", NULL);
+  g_autofree char *stale
+      = g_build_filename (fixture->output, "model-00001-of-00099.safetensors", NULL);
   g_autoptr (PeftJson) tree = NULL;
   guint64 total = 0;
   gint64 written;
@@ -231,7 +234,8 @@ test_refused (Fixture *fixture, gconstpointer data)
   float *values;
   PeftParam *param;
 
-  assert_refused (fixture, fixture->model, PEFT_N_DTYPES, PEFT_ERROR_INVALID_ARGUMENT, "own folder");
+  assert_refused (fixture, fixture->model, PEFT_N_DTYPES, PEFT_ERROR_INVALID_ARGUMENT,
+                  "own folder");
   adapter = add_adapter (fixture, "\"r\":2,\"target_modules\":[\"q_proj\"],\"lora_bias\":true");
   assert_refused (fixture, fixture->output, PEFT_N_DTYPES, PEFT_ERROR_UNSUPPORTED, "q_proj");
   g_ptr_array_set_size (fixture->adapters, 0);
@@ -274,7 +278,8 @@ test_full (Fixture *fixture, gconstpointer data)
                     peft_core_get_n_parameters (fixture->core));
   g_assert_false (
       peft_param_set_find (adapter->params, "model.layers.0.input_layernorm.weight")->decay);
-  g_assert_false (peft_param_set_find (adapter->params, "model.layers.0.self_attn.q_proj.bias")->decay);
+  g_assert_false (
+      peft_param_set_find (adapter->params, "model.layers.0.self_attn.q_proj.bias")->decay);
   g_assert_true (peft_param_set_find (adapter->params, "model.embed_tokens.weight")->decay);
   same = active_logits (fixture);
   g_assert_cmpfloat (tiny_largest_difference (before, same, TINY_LOGITS), <, 1e-12);
@@ -291,7 +296,8 @@ test_full (Fixture *fixture, gconstpointer data)
   for (gsize i = 0; i < peft_safetensors_get_n_tensors (file); i++)
     {
       const PeftTensorEntry *entry = peft_safetensors_get_entry (file, i);
-      const PeftTensorEntry *original = peft_tensor_source_lookup (fixture->core->source, entry->name);
+      const PeftTensorEntry *original
+          = peft_tensor_source_lookup (fixture->core->source, entry->name);
 
       g_assert_nonnull (original);
       g_assert_cmpint (entry->dtype, ==, original->dtype);
@@ -322,7 +328,8 @@ test_full_tied_gradient (Fixture *fixture, gconstpointer data)
 static const TinyOptions plain = { 0 };
 static const TinyOptions tied = { .tied = TRUE };
 static const TinyOptions qwen = { .biases = TRUE };
-static const TinyOptions tied_qwen_bf16 = { .biases = TRUE, .tied = TRUE, .dtype = PEFT_DTYPE_BF16 };
+static const TinyOptions tied_qwen_bf16
+    = { .biases = TRUE, .tied = TRUE, .dtype = PEFT_DTYPE_BF16 };
 
 #define ADD(path, options, func) g_test_add (path, Fixture, &options, set_up, func, tear_down)
 

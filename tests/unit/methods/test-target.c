@@ -151,7 +151,8 @@ static void
 test_saved_modules (void)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (PeftConfig) config = config_from ("{\"modules_to_save\":[\"lm_head\",\"norm\",\"1.mlp\"]}");
+  g_autoptr (PeftConfig) config
+      = config_from ("{\"modules_to_save\":[\"lm_head\",\"norm\",\"1.mlp\"]}");
   g_autoptr (PeftTargets) targets = peft_targets_new (config, "llama", &error);
 
   g_assert_no_error (error);
@@ -188,8 +189,7 @@ test_hostile_patterns (void)
   assert_refused ("{\"target_modules\":\"(a\"}", "target_modules", PEFT_ERROR_INVALID_ARGUMENT);
   assert_refused ("{\"target_modules\":\"(a*)*b\"}", "steps", PEFT_ERROR_LIMIT);
   assert_refused ("{\"exclude_modules\":\"[z\"}", "exclude_modules", PEFT_ERROR_INVALID_ARGUMENT);
-  assert_refused ("{\"modules_to_save\":[\"x(\"]}", "modules_to_save",
-                  PEFT_ERROR_INVALID_ARGUMENT);
+  assert_refused ("{\"modules_to_save\":[\"x(\"]}", "modules_to_save", PEFT_ERROR_INVALID_ARGUMENT);
   assert_refused ("{\"layers_to_transform\":1,\"layers_pattern\":\"[\"}", "layers_pattern",
                   PEFT_ERROR_INVALID_ARGUMENT);
   for (guint i = 0; i <= PEFT_PATTERN_MAX_BYTES; i++)

@@ -13,12 +13,18 @@
 static const gint32 ids[TINY_IDS] = { 1, 5, 9, 30, 2, 2, 17, 8, 31, 0, 11, 4 };
 
 static void
-add_tensor (GArray *entries, PeftDType dtype, const char *name, gint64 rows, gint64 columns,
-            double std, double mean)
+add_tensor (GArray *entries,
+            PeftDType dtype,
+            const char *name,
+            gint64 rows,
+            gint64 columns,
+            double std,
+            double mean)
 {
   gsize n = (gsize) (rows * MAX (columns, 1));
   g_autofree float *values = g_new (float, n);
-  PeftTensorEntry entry = { .name = g_strdup (name), .dtype = dtype, .n_dims = columns > 0 ? 2 : 1 };
+  PeftTensorEntry entry
+      = { .name = g_strdup (name), .dtype = dtype, .n_dims = columns > 0 ? 2 : 1 };
   guint64 n_bytes;
   guint8 *data;
 
@@ -41,9 +47,12 @@ add_layer (GArray *entries, const TinyOptions *options, PeftDType dtype, guint l
     const char *name;
     gint64 rows, columns;
   } linears[] = {
-    { "self_attn.q_proj", TINY_HIDDEN, TINY_HIDDEN }, { "self_attn.k_proj", KV, TINY_HIDDEN },
-    { "self_attn.v_proj", KV, TINY_HIDDEN },          { "self_attn.o_proj", TINY_HIDDEN, TINY_HIDDEN },
-    { "mlp.gate_proj", FFN, TINY_HIDDEN },            { "mlp.up_proj", FFN, TINY_HIDDEN },
+    { "self_attn.q_proj", TINY_HIDDEN, TINY_HIDDEN },
+    { "self_attn.k_proj", KV, TINY_HIDDEN },
+    { "self_attn.v_proj", KV, TINY_HIDDEN },
+    { "self_attn.o_proj", TINY_HIDDEN, TINY_HIDDEN },
+    { "mlp.gate_proj", FFN, TINY_HIDDEN },
+    { "mlp.up_proj", FFN, TINY_HIDDEN },
     { "mlp.down_proj", TINY_HIDDEN, FFN },
   };
   static const char *const norms[] = { "input_layernorm", "post_attention_layernorm" };
@@ -70,13 +79,15 @@ write_config (const char *folder, const TinyOptions *options)
 {
   g_autofree char *path = g_build_filename (folder, "config.json", NULL);
   g_autofree char *text = g_strdup_printf (
-      "{\"architectures\":[\"%s\"],\"model_type\":\"%s\",\"hidden_size\":%d,\"intermediate_size\":%d,"
-      "\"num_hidden_layers\":%d,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":%d,"
+      "{\"architectures\":[\"%s\"],\"model_type\":\"%s\",\"hidden_size\":%d,\"intermediate_size\":%"
+      "d,"
+      "\"num_hidden_layers\":%d,\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":"
+      "%d,"
       "\"max_position_embeddings\":64,\"rms_norm_eps\":1e-05,\"rope_theta\":10000.0,"
       "\"hidden_act\":\"silu\",\"tie_word_embeddings\":%s,\"torch_dtype\":\"%s\"}",
-      options->biases ? "Qwen2ForCausalLM" : "LlamaForCausalLM", options->biases ? "qwen2" : "llama",
-      TINY_HIDDEN, FFN, TINY_LAYERS, TINY_VOCAB, options->tied ? "true" : "false",
-      options->dtype == PEFT_DTYPE_BF16 ? "bfloat16" : "float32");
+      options->biases ? "Qwen2ForCausalLM" : "LlamaForCausalLM",
+      options->biases ? "qwen2" : "llama", TINY_HIDDEN, FFN, TINY_LAYERS, TINY_VOCAB,
+      options->tied ? "true" : "false", options->dtype == PEFT_DTYPE_BF16 ? "bfloat16" : "float32");
 
   g_assert_true (g_file_set_contents (path, text, -1, NULL));
 }
@@ -252,8 +263,8 @@ PeftConfig *
 tiny_config (const char *members)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *json = g_strdup_printf ("{\"peft_type\":\"LORA\"%s%s}",
-                                           members[0] != '\0' ? "," : "", members);
+  g_autofree char *json
+      = g_strdup_printf ("{\"peft_type\":\"LORA\"%s%s}", members[0] != '\0' ? "," : "", members);
   PeftConfig *config = peft_config_new_from_json (json, -1, &error);
 
   g_assert_no_error (error);
