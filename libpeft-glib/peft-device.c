@@ -359,27 +359,35 @@ peft_device_get_n_threads (PeftDevice *self)
   return self->n_threads;
 }
 
-/* Floating-point operations a second of products of square matrices; 0 and no error: not there. */
+static PeftTensor *
+new_matrix (PeftBackend *backend, GError **error)
+{
+  const gint64 shape[2] = { BENCHMARK_SIZE, BENCHMARK_SIZE };
+  PeftTensor *matrix = peft_tensor_new_on (backend, backend->real, 2, shape, error);
+
+  if (matrix != NULL)
+    peft_backend_run (backend, PEFT_KERNEL_FILL,
+                      &(PeftFillParams){ .x = matrix->view, .value = 0.5 });
+  return matrix;
+}
+
+/* Floating-point operations a second of products of square matrices. */
 static gboolean
 measure_products (PeftBackend *backend, PeftComputeType compute, GCancellable *cancellable,
                   double *rate, GError **error)
 {
-  const gint64 shape[2] = { BENCHMARK_SIZE, BENCHMARK_SIZE };
-  g_autoptr (PeftTensor) tensors[3] = { NULL, NULL, NULL };
+  g_autoptr (PeftTensor) a = NULL;
+  g_autoptr (PeftTensor) b = NULL;
+  g_autoptr (PeftTensor) c = NULL;
   PeftMatmulParams params = { .alpha = 1, .trans_b = TRUE, .compute = compute };
   double best = G_MAXDOUBLE, total = 0;
 
-  for (guint i = 0; i < 3; i++)
-    {
-      tensors[i] = peft_tensor_new_on (backend, backend->real, 2, shape, error);
-      if (tensors[i] == NULL)
-        return FALSE;
-      peft_backend_run (backend, PEFT_KERNEL_FILL,
-                        &(PeftFillParams){ .x = tensors[i]->view, .value = 0.5 });
-    }
-  params.a = tensors[0]->view;
-  params.b = tensors[1]->view;
-  params.c = tensors[2]->view;
+  if ((a = new_matrix (backend, error)) == NULL || (b = new_matrix (backend, error)) == NULL
+      || (c = new_matrix (backend, error)) == NULL)
+    return FALSE;
+  params.a = a->view;
+  params.b = b->view;
+  params.c = c->view;
   if (!peft_backend_supports (backend, PEFT_KERNEL_MATMUL, &params, error))
     return FALSE;
   while (total < BENCHMARK_SECONDS)

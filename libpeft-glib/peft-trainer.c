@@ -9,6 +9,8 @@
 #include "peft-presets.h"
 #include "peft-relay.h"
 #include "peft-trainer-private.h"
+#include "train/peft-optimizer.h"
+#include "train/peft-schedule.h"
 
 /**
  * PeftTrainer:
@@ -401,6 +403,28 @@ peft_trainer_apply_preset (PeftTrainer *self, const char *preset, GError **error
   if (found != NULL)
     g_object_set (self, "epochs", found->epochs, NULL);
   return found != NULL;
+}
+
+/**
+ * peft_trainer_validate:
+ * @self: a trainer
+ * @error: return location for an error
+ *
+ * Checks the settings that can be checked without model and data.
+ *
+ * A run checks them again; this is for telling the user early.
+ *
+ * Returns: whether they make sense
+ *
+ * Since: 1.0
+ */
+gboolean
+peft_trainer_validate (PeftTrainer *self, GError **error)
+{
+  g_return_val_if_fail (PEFT_IS_TRAINER (self), FALSE);
+
+  return peft_schedule_require (self->settings.schedule, error) != NULL
+         && peft_optimizer_require (self->settings.optimizer, error) != NULL;
 }
 
 void

@@ -32,6 +32,8 @@ void peft_trainer_set_eval_dataset (PeftTrainer *self, PeftDataset *dataset);
 PEFT_AVAILABLE_IN_1_0
 gboolean peft_trainer_apply_preset (PeftTrainer *self, const char *preset, GError **error);
 PEFT_AVAILABLE_IN_1_0
+gboolean peft_trainer_validate (PeftTrainer *self, GError **error);
+PEFT_AVAILABLE_IN_1_0
 PeftTrainingResult *peft_trainer_train (PeftTrainer *self, GCancellable *cancellable,
                                         GError **error);
 PEFT_AVAILABLE_IN_1_0

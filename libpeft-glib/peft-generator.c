@@ -1,0 +1,960 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config.h"
+
+#include "peft-generator.h"
+
+#include <glib/gi18n-lib.h>
+
+#include "base/peft-error.h"
+#include "base/peft-json.h"
+#include "peft-generation-result-private.h"
+#include "peft-model-private.h"
+#include "peft-relay.h"
+#include "peft-tokenizer-private.h"
+
+/**
+ * PeftGenerator:
+ *
+ * Writes text with a model and its active adapters.
+ *
+ * Everything that can be set is a property; without [property@Generator:do-sample] the most likely token is taken each
+ * time. The meaning of the sampling settings, and the order they work in, is that of `generate` in the Python library
+ * transformers: repetition penalty, temperature, top-k, top-p, min-p. Settings are copied when a call starts.
+ *
+ * A generator keeps what it computed for the last prompt, so that the next turn of a conversation costs only what is
+ * new; a change of adapters or weights is noticed.
+ *
+ * Signals are emitted in the calling thread by synchronous calls; by asynchronous ones in the thread-default main
+ * context of the caller.
+ *
+ * Since: 1.0
+ */
+struct _PeftGenerator
+{
+  GObject parent_instance;
+
+  PeftModel *model;
+  PeftGenerateOptions options; /* without the pointers */
+  gboolean add_special;
+  GStrv stop;
+  char *system;
+  GArray *eos_ids;        /* gint32; NULL: the model's */
+
+  /* Used by whoever holds the model's worker. */
+  PeftGenerate *generate; /* made for the first call */
+  guint serial;           /* of the model when it was used last */
+  PeftGenerateStats stats;
+};
+
+G_DEFINE_FINAL_TYPE (PeftGenerator, peft_generator, G_TYPE_OBJECT)
+
+enum
+{
+  PROP_0,
+  PROP_MODEL,
+  PROP_MAX_NEW_TOKENS,
+  PROP_MAX_LENGTH,
+  PROP_DO_SAMPLE,
+  PROP_TEMPERATURE,
+  PROP_TOP_K,
+  PROP_TOP_P,
+  PROP_MIN_P,
+  PROP_REPETITION_PENALTY,
+  PROP_STOP,
+  PROP_ADD_SPECIAL,
+  PROP_SYSTEM,
+  PROP_SEED,
+  N_PROPS
+};
+static GParamSpec *props[N_PROPS];
+
+enum
+{
+  SIGNAL_TOKEN,
+  N_SIGNALS
+};
+static guint signals[N_SIGNALS];
+
+static void
+peft_generator_get_property (GObject *object, guint id, GValue *value, GParamSpec *pspec)
+{
+  PeftGenerator *self = PEFT_GENERATOR (object);
+
+  switch (id)
+    {
+    case PROP_MODEL:
+      g_value_set_object (value, self->model);
+      break;
+    case PROP_MAX_NEW_TOKENS:
+      g_value_set_uint64 (value, self->options.max_new_tokens);
+      break;
+    case PROP_MAX_LENGTH:
+      g_value_set_uint64 (value, self->options.max_length);
+      break;
+    case PROP_DO_SAMPLE:
+      g_value_set_boolean (value, self->options.do_sample);
+      break;
+    case PROP_TEMPERATURE:
+      g_value_set_double (value, self->options.temperature);
+      break;
+    case PROP_TOP_K:
+      g_value_set_uint (value, self->options.top_k);
+      break;
+    case PROP_TOP_P:
+      g_value_set_double (value, self->options.top_p);
+      break;
+    case PROP_MIN_P:
+      g_value_set_double (value, self->options.min_p);
+      break;
+    case PROP_REPETITION_PENALTY:
+      g_value_set_double (value, self->options.repetition_penalty);
+      break;
+    case PROP_STOP:
+      g_value_set_boxed (value, self->stop);
+      break;
+    case PROP_ADD_SPECIAL:
+      g_value_set_boolean (value, self->add_special);
+      break;
+    case PROP_SYSTEM:
+      g_value_set_string (value, self->system);
+      break;
+    case PROP_SEED:
+      g_value_set_uint64 (value, self->options.seed);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    }
+}
+
+static void
+peft_generator_set_property (GObject *object, guint id, const GValue *value, GParamSpec *pspec)
+{
+  PeftGenerator *self = PEFT_GENERATOR (object);
+
+  switch (id)
+    {
+    case PROP_MODEL:
+      self->model = g_value_dup_object (value);
+      break;
+    case PROP_MAX_NEW_TOKENS:
+      self->options.max_new_tokens = g_value_get_uint64 (value);
+      break;
+    case PROP_MAX_LENGTH:
+      self->options.max_length = g_value_get_uint64 (value);
+      break;
+    case PROP_DO_SAMPLE:
+      self->options.do_sample = g_value_get_boolean (value);
+      break;
+    case PROP_TEMPERATURE:
+      self->options.temperature = g_value_get_double (value);
+      break;
+    case PROP_TOP_K:
+      self->options.top_k = g_value_get_uint (value);
+      break;
+    case PROP_TOP_P:
+      self->options.top_p = g_value_get_double (value);
+      break;
+    case PROP_MIN_P:
+      self->options.min_p = g_value_get_double (value);
+      break;
+    case PROP_REPETITION_PENALTY:
+      self->options.repetition_penalty = g_value_get_double (value);
+      break;
+    case PROP_STOP:
+      g_strfreev (self->stop);
+      self->stop = g_value_dup_boxed (value);
+      break;
+    case PROP_ADD_SPECIAL:
+      self->add_special = g_value_get_boolean (value);
+      break;
+    case PROP_SYSTEM:
+      g_free (self->system);
+      self->system = g_value_dup_string (value);
+      break;
+    case PROP_SEED:
+      self->options.seed = g_value_get_uint64 (value);
+      break;
+    default:
+      G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
+    }
+}
+
+static void
+peft_generator_finalize (GObject *object)
+{
+  PeftGenerator *self = PEFT_GENERATOR (object);
+
+  g_clear_pointer (&self->generate, peft_generate_free);
+  g_clear_pointer (&self->eos_ids, g_array_unref);
+  g_clear_pointer (&self->stop, g_strfreev);
+  g_clear_pointer (&self->system, g_free);
+  g_clear_object (&self->model);
+  G_OBJECT_CLASS (peft_generator_parent_class)->finalize (object);
+}
+
+static void
+peft_generator_class_init (PeftGeneratorClass *klass)
+{
+  GObjectClass *object_class = G_OBJECT_CLASS (klass);
+  const GParamFlags flags = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS;
+
+  object_class->get_property = peft_generator_get_property;
+  object_class->set_property = peft_generator_set_property;
+  object_class->finalize = peft_generator_finalize;
+
+  /**
+   * PeftGenerator:model:
+   *
+   * The model that writes.
+   *
+   * Since: 1.0
+   */
+  props[PROP_MODEL] = g_param_spec_object ("model", NULL, NULL, PEFT_TYPE_MODEL,
+                                           flags | G_PARAM_CONSTRUCT_ONLY);
+  /**
+   * PeftGenerator:max-new-tokens:
+   *
+   * Tokens written at most.
+   *
+   * Since: 1.0
+   */
+  props[PROP_MAX_NEW_TOKENS]
+      = g_param_spec_uint64 ("max-new-tokens", NULL, NULL, 0, G_MAXUINT64, 128, flags);
+  /**
+   * PeftGenerator:max-length:
+   *
+   * Tokens of prompt and answer together at most; 0: no such limit.
+   *
+   * Since: 1.0
+   */
+  props[PROP_MAX_LENGTH]
+      = g_param_spec_uint64 ("max-length", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+  /**
+   * PeftGenerator:do-sample:
+   *
+   * Whether tokens are drawn by chance.
+   *
+   * Since: 1.0
+   */
+  props[PROP_DO_SAMPLE] = g_param_spec_boolean ("do-sample", NULL, NULL, FALSE, flags);
+  /**
+   * PeftGenerator:temperature:
+   *
+   * What logits are divided by: below 1 sharper, above 1 flatter.
+   *
+   * Since: 1.0
+   */
+  props[PROP_TEMPERATURE]
+      = g_param_spec_double ("temperature", NULL, NULL, G_MINDOUBLE, G_MAXDOUBLE, 1, flags);
+  /**
+   * PeftGenerator:top-k:
+   *
+   * Only so many of the most likely tokens are drawn from; 0: off.
+   *
+   * Since: 1.0
+   */
+  props[PROP_TOP_K] = g_param_spec_uint ("top-k", NULL, NULL, 0, G_MAXINT, 0, flags);
+  /**
+   * PeftGenerator:top-p:
+   *
+   * Only the most likely tokens that together have this probability are drawn from; 1: off.
+   *
+   * Since: 1.0
+   */
+  props[PROP_TOP_P] = g_param_spec_double ("top-p", NULL, NULL, 0, 1, 1, flags);
+  /**
+   * PeftGenerator:min-p:
+   *
+   * Only tokens that have this share of the most likely one's probability are drawn from; 0: off.
+   *
+   * Since: 1.0
+   */
+  props[PROP_MIN_P] = g_param_spec_double ("min-p", NULL, NULL, 0, 1, 0, flags);
+  /**
+   * PeftGenerator:repetition-penalty:
+   *
+   * Above 1, tokens that are there already become less likely; 1: off.
+   *
+   * Since: 1.0
+   */
+  props[PROP_REPETITION_PENALTY]
+      = g_param_spec_double ("repetition-penalty", NULL, NULL, G_MINDOUBLE, G_MAXDOUBLE, 1, flags);
+  /**
+   * PeftGenerator:stop:
+   *
+   * Texts that end the answer and are not part of it.
+   *
+   * Since: 1.0
+   */
+  props[PROP_STOP] = g_param_spec_boxed ("stop", NULL, NULL, G_TYPE_STRV, flags);
+  /**
+   * PeftGenerator:add-special:
+   *
+   * Whether prompts get the special tokens that the model expects around a text.
+   *
+   * Since: 1.0
+   */
+  props[PROP_ADD_SPECIAL] = g_param_spec_boolean ("add-special", NULL, NULL, TRUE, flags);
+  /**
+   * PeftGenerator:system:
+   *
+   * A system message put before conversations that begin with none; `NULL`: none.
+   *
+   * Since: 1.0
+   */
+  props[PROP_SYSTEM] = g_param_spec_string ("system", NULL, NULL, NULL, flags);
+  /**
+   * PeftGenerator:seed:
+   *
+   * Seed of the draws.
+   *
+   * Since: 1.0
+   */
+  props[PROP_SEED] = g_param_spec_uint64 ("seed", NULL, NULL, 0, G_MAXUINT64, 42, flags);
+  g_object_class_install_properties (object_class, N_PROPS, props);
+
+  /**
+   * PeftGenerator::token:
+   * @self: the generator
+   * @prompt: the prompt's number, from 0
+   * @id: the new token; -1: no token, but what was left of the text at the end
+   * @text: the text that has become final with it, often empty; it never ends within a character
+   *
+   * The model has written a token.
+   *
+   * Since: 1.0
+   */
+  signals[SIGNAL_TOKEN]
+      = g_signal_new ("token", PEFT_TYPE_GENERATOR, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                      G_TYPE_NONE, 3, G_TYPE_UINT, G_TYPE_INT, G_TYPE_STRING);
+}
+
+static void
+peft_generator_init (PeftGenerator *self)
+{
+  peft_generate_options_init (&self->options);
+  self->options.seed = 42;
+  self->add_special = TRUE;
+}
+
+/**
+ * peft_generator_new:
+ * @model: the model that writes
+ *
+ * Makes a generator with default settings.
+ *
+ * Returns: (transfer full): the generator
+ *
+ * Since: 1.0
+ */
+PeftGenerator *
+peft_generator_new (PeftModel *model)
+{
+  g_return_val_if_fail (PEFT_IS_MODEL (model), NULL);
+
+  return g_object_new (PEFT_TYPE_GENERATOR, "model", model, NULL);
+}
+
+/**
+ * peft_generator_get_model:
+ * @self: a generator
+ *
+ * Gets the model that writes.
+ *
+ * Returns: (transfer none): the model
+ *
+ * Since: 1.0
+ */
+PeftModel *
+peft_generator_get_model (PeftGenerator *self)
+{
+  g_return_val_if_fail (PEFT_IS_GENERATOR (self), NULL);
+
+  return self->model;
+}
+
+/**
+ * peft_generator_apply_generation_config:
+ * @self: a generator
+ * @error: return location for an error
+ *
+ * Sets the sampling properties to what the model's `generation_config.json` says.
+ *
+ * A model without that file changes nothing. Ids that end a text are taken from it in any case.
+ *
+ * Returns: whether the file could be read
+ *
+ * Since: 1.0
+ */
+gboolean
+peft_generator_apply_generation_config (PeftGenerator *self, GError **error)
+{
+  g_autoptr (GArray) eos_ids = g_array_new (FALSE, FALSE, sizeof (gint32));
+  PeftGenerateOptions read;
+  PeftCore *core;
+
+  g_return_val_if_fail (PEFT_IS_GENERATOR (self), FALSE);
+
+  core = peft_model_get_core (self->model);
+  if (core->gguf != NULL)
+    return TRUE;
+  read = self->options;
+  if (!peft_generate_read_config (core->path, eos_ids, &read, error))
+    return FALSE;
+  g_object_set (self, "do-sample", read.do_sample, "temperature", read.temperature, "top-k",
+                read.top_k, "top-p", read.top_p, "min-p", read.min_p, "repetition-penalty",
+                read.repetition_penalty, NULL);
+  return TRUE;
+}
+
+/**
+ * peft_generator_set_eos_ids:
+ * @self: a generator
+ * @ids: (array length=n_ids) (nullable): token ids
+ * @n_ids: the number of ids; 0: none ends a text
+ *
+ * Replaces the ids that end a text, which are otherwise the model's.
+ *
+ * Since: 1.0
+ */
+void
+peft_generator_set_eos_ids (PeftGenerator *self, const gint32 *ids, gsize n_ids)
+{
+  g_return_if_fail (PEFT_IS_GENERATOR (self));
+  g_return_if_fail (ids != NULL || n_ids == 0);
+
+  g_clear_pointer (&self->eos_ids, g_array_unref);
+  self->eos_ids = g_array_new (FALSE, FALSE, sizeof (gint32));
+  if (n_ids > 0)
+    g_array_append_vals (self->eos_ids, ids, (guint) n_ids);
+}
+
+/**
+ * peft_generator_get_speed:
+ * @self: a generator
+ * @prompt_tokens: (out) (optional): tokens of the prompts that were computed
+ * @prefill_seconds: (out) (optional): the time that took
+ * @new_tokens: (out) (optional): tokens that were written
+ * @decode_seconds: (out) (optional): the time that took
+ *
+ * Gets what the last call took; not while one runs.
+ *
+ * Since: 1.0
+ */
+void
+peft_generator_get_speed (PeftGenerator *self, guint64 *prompt_tokens, double *prefill_seconds,
+                          guint64 *new_tokens, double *decode_seconds)
+{
+  g_return_if_fail (PEFT_IS_GENERATOR (self));
+
+  if (prompt_tokens != NULL)
+    *prompt_tokens = self->stats.prompt_tokens;
+  if (prefill_seconds != NULL)
+    *prefill_seconds = self->stats.prefill_seconds;
+  if (new_tokens != NULL)
+    *new_tokens = self->stats.new_tokens;
+  if (decode_seconds != NULL)
+    *decode_seconds = self->stats.decode_seconds;
+}
+
+/* ---- Calls --------------------------------------------------------------------------------- */
+
+/* One of prompts, messages, ids is there; the rest is what the properties were when the call started. */
+typedef struct
+{
+  GStrv prompts;
+  char *messages;
+  gint32 *ids;
+  gsize n_ids;
+
+  PeftGenerateOptions options;
+  gboolean add_special;
+  GStrv stop;
+  char *system;
+  GArray *eos_ids; /* NULL: the model's */
+} Call;
+
+static void
+call_free (gpointer data)
+{
+  Call *self = data;
+
+  g_strfreev (self->prompts);
+  g_free (self->messages);
+  g_free (self->ids);
+  g_strfreev (self->stop);
+  g_free (self->system);
+  g_clear_pointer (&self->eos_ids, g_array_unref);
+  g_free (self);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Call, call_free)
+
+static Call *
+call_new (PeftGenerator *self)
+{
+  Call *call = g_new0 (Call, 1);
+
+  call->options = self->options;
+  call->add_special = self->add_special;
+  call->stop = g_strdupv (self->stop);
+  call->system = g_strdup (self->system);
+  call->eos_ids = self->eos_ids != NULL ? g_array_copy (self->eos_ids) : NULL;
+  return call;
+}
+
+typedef struct
+{
+  guint prompt;
+  gint32 id;
+  char *text;
+} TokenEvent;
+
+static void
+token_event_free (gpointer data)
+{
+  TokenEvent *event = data;
+
+  g_free (event->text);
+  g_free (event);
+}
+
+static void
+emit_token (gpointer object, gpointer data)
+{
+  const TokenEvent *event = data;
+
+  g_signal_emit (object, signals[SIGNAL_TOKEN], 0, event->prompt, event->id, event->text);
+}
+
+static gboolean
+token_cb (guint prompt, gint32 id, const char *text, gpointer data)
+{
+  TokenEvent *event = g_new (TokenEvent, 1);
+
+  *event = (TokenEvent){ prompt, id, g_strdup (text != NULL ? text : "") };
+  peft_relay_push (data, event, FALSE);
+  return TRUE;
+}
+
+/* The messages as text, with the system message where they begin with none. */
+static char *
+render_chat (PeftTokenizer *tokenizer, const Call *call, GError **error)
+{
+  g_autoptr (PeftJson) messages = NULL;
+  g_autoptr (PeftJson) all = NULL;
+  g_autofree char *text = NULL;
+  const char *role = NULL;
+  PeftJson *system;
+
+  if (call->system == NULL)
+    return peft_tokenizer_apply_chat_template (tokenizer, call->messages, TRUE, error);
+  messages = peft_json_parse (call->messages, -1, PEFT_JSON_PARSE_DEFAULT, error);
+  if (messages == NULL)
+    return NULL;
+  if (peft_json_get_kind (messages) != PEFT_JSON_ARRAY)
+    return peft_tokenizer_apply_chat_template (tokenizer, call->messages, TRUE, error);
+  if (peft_json_get_length (messages) > 0
+      && !peft_json_read_string (peft_json_get_element (messages, 0), "role", &role, error))
+    return NULL;
+  if (role != NULL && g_str_equal (role, "system"))
+    return peft_tokenizer_apply_chat_template (tokenizer, call->messages, TRUE, error);
+  all = peft_json_new_array ();
+  system = peft_json_new_object ();
+  peft_json_set (system, "role", peft_json_new_string ("system"));
+  peft_json_set (system, "content", peft_json_new_string (call->system));
+  peft_json_append (all, system);
+  for (gsize i = 0; i < peft_json_get_length (messages); i++)
+    peft_json_append (all, peft_json_ref (peft_json_get_element (messages, i)));
+  text = peft_json_to_string (all, PEFT_JSON_WRITE_COMPACT);
+  return peft_tokenizer_apply_chat_template (tokenizer, text, TRUE, error);
+}
+
+static void
+prompt_clear (gpointer data)
+{
+  g_free ((gpointer) ((PeftPrompt *) data)->ids);
+}
+
+/* (element-type PeftPrompt), each with ids of its own */
+static GArray *
+make_prompts (PeftTokenizer *tokenizer, const Call *call, GError **error)
+{
+  g_autoptr (GArray) prompts = g_array_new (FALSE, FALSE, sizeof (PeftPrompt));
+  PeftPrompt prompt;
+
+  g_array_set_clear_func (prompts, prompt_clear);
+  if (call->ids != NULL)
+    {
+      prompt = (PeftPrompt){ g_memdup2 (call->ids, call->n_ids * sizeof (gint32)), call->n_ids };
+      g_array_append_val (prompts, prompt);
+      return g_steal_pointer (&prompts);
+    }
+  if (call->messages != NULL)
+    {
+      g_autofree char *text = render_chat (tokenizer, call, error);
+
+      prompt.ids = text != NULL
+                       ? peft_tokenizer_encode (tokenizer, text, FALSE, &prompt.n_ids, error)
+                       : NULL;
+      if (prompt.ids == NULL)
+        return NULL;
+      g_array_append_val (prompts, prompt);
+    }
+  for (char **text = call->prompts; text != NULL && *text != NULL; text++)
+    {
+      prompt.ids = peft_tokenizer_encode (tokenizer, *text, call->add_special, &prompt.n_ids,
+                                          error);
+      if (prompt.ids == NULL)
+        return NULL;
+      g_array_append_val (prompts, prompt);
+    }
+  return g_steal_pointer (&prompts);
+}
+
+static gboolean
+set_eos_ids (PeftGenerator *self, Call *call, GError **error)
+{
+  gsize n_ids;
+  gint32 *ids;
+
+  if (call->eos_ids == NULL)
+    {
+      ids = peft_base_model_get_eos_ids (peft_model_get_base_model (self->model), &n_ids, error);
+      if (ids == NULL)
+        return FALSE;
+      call->eos_ids = g_array_new (FALSE, FALSE, sizeof (gint32));
+      g_array_append_vals (call->eos_ids, ids, (guint) n_ids);
+      g_free (ids);
+    }
+  call->options.eos_ids = (const gint32 *) (gpointer) call->eos_ids->data;
+  call->options.n_eos_ids = call->eos_ids->len;
+  call->options.stop = (const char *const *) call->stop;
+  return TRUE;
+}
+
+/* → GPtrArray of PeftGenerated */
+static GPtrArray *
+run_prompts (PeftGenerator *self, Call *call, PeftTokenizer *tokenizer, GArray *prompts,
+             PeftRelay *relay, GCancellable *cancellable, GError **error)
+{
+  guint serial = peft_model_get_serial (self->model);
+  GPtrArray *generated;
+
+  if (self->generate == NULL)
+    self->generate
+        = peft_generate_new (peft_model_get_core (self->model),
+                             tokenizer != NULL ? peft_tokenizer_get_core (tokenizer) : NULL);
+  else if (serial != self->serial)
+    peft_generate_reset (self->generate);
+  self->serial = serial;
+  peft_model_attach (self->model);
+  generated = peft_generate_run (self->generate, (const PeftPrompt *) (gpointer) prompts->data,
+                                 prompts->len, &call->options, token_cb, relay, cancellable, error);
+  peft_model_detach (self->model);
+  if (generated != NULL)
+    peft_generate_get_stats (self->generate, &self->stats);
+  return generated;
+}
+
+static gpointer
+generate_work (gpointer source, gpointer data, PeftRelay *relay, GCancellable *cancellable,
+               GError **error)
+{
+  PeftGenerator *self = source;
+  Call *call = data;
+  g_autoptr (GArray) prompts = NULL;
+  g_autoptr (GPtrArray) generated = NULL;
+  GPtrArray *results;
+  PeftTokenizer *tokenizer;
+  PeftBaseModel *base = peft_model_get_base_model (self->model);
+
+  if (!peft_base_model_find_tokenizer (base, &tokenizer, error))
+    return NULL;
+  if (call->ids == NULL && tokenizer == NULL)
+    {
+      peft_base_model_get_tokenizer (base, error);
+      return NULL;
+    }
+  prompts = make_prompts (tokenizer, call, error);
+  if (prompts == NULL || !set_eos_ids (self, call, error))
+    return NULL;
+  generated = run_prompts (self, call, tokenizer, prompts, relay, cancellable, error);
+  if (generated == NULL)
+    return NULL;
+  results = g_ptr_array_new_with_free_func ((GDestroyNotify) peft_generation_result_unref);
+  for (guint i = 0; i < generated->len; i++)
+    g_ptr_array_add (results, peft_generation_result_new (&g_array_index (prompts, PeftPrompt, i),
+                                                          generated->pdata[i]));
+  return results;
+}
+
+/* Takes call. */
+static GPtrArray *
+run_sync (PeftGenerator *self, Call *call, GCancellable *cancellable, GError **error)
+{
+  g_autoptr (Call) owned = call;
+  g_autoptr (PeftRelay) relay = peft_relay_new_direct (self, emit_token, token_event_free);
+
+  return peft_worker_run (peft_model_get_worker (self->model), _ ("generating"), self, call, relay,
+                          generate_work, cancellable, error);
+}
+
+/* Takes call. */
+static void
+run_async (PeftGenerator *self, Call *call, gpointer tag, GCancellable *cancellable,
+           GAsyncReadyCallback callback, gpointer user_data)
+{
+  GTask *task = g_task_new (self, cancellable, callback, user_data);
+
+  g_task_set_source_tag (task, tag);
+  g_task_set_task_data (task, call, call_free);
+  peft_worker_run_async (peft_model_get_worker (self->model), _ ("generating"), task,
+                         peft_relay_new (self, emit_token, token_event_free), generate_work,
+                         (GDestroyNotify) g_ptr_array_unref);
+}
+
+/* Takes results (nullable). */
+static PeftGenerationResult *
+take_only (GPtrArray *results)
+{
+  PeftGenerationResult *result;
+
+  if (results == NULL)
+    return NULL;
+  result = peft_generation_result_ref (results->pdata[0]);
+  g_ptr_array_unref (results);
+  return result;
+}
+
+static Call *
+call_new_prompts (PeftGenerator *self, const char *const *prompts)
+{
+  Call *call = call_new (self);
+
+  call->prompts = g_strdupv ((GStrv) prompts);
+  return call;
+}
+
+static Call *
+call_new_ids (PeftGenerator *self, const gint32 *ids, gsize n_ids)
+{
+  Call *call = call_new (self);
+
+  call->ids = g_memdup2 (ids, n_ids * sizeof *ids);
+  call->n_ids = n_ids;
+  return call;
+}
+
+static Call *
+call_new_chat (PeftGenerator *self, const char *messages)
+{
+  Call *call = call_new (self);
+
+  call->messages = g_strdup (messages);
+  return call;
+}
+
+/**
+ * peft_generator_generate:
+ * @self: a generator
+ * @prompts: (array zero-terminated=1): texts, which are continued as they are
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error
+ *
+ * Continues texts, several at once, in the calling thread.
+ *
+ * Returns: (transfer full) (element-type PeftGenerationResult): a result for each, in their order
+ *
+ * Since: 1.0
+ */
+GPtrArray *
+peft_generator_generate (PeftGenerator *self, const char *const *prompts,
+                         GCancellable *cancellable, GError **error)
+{
+  g_return_val_if_fail (PEFT_IS_GENERATOR (self), NULL);
+  g_return_val_if_fail (prompts != NULL && prompts[0] != NULL, NULL);
+
+  return run_sync (self, call_new_prompts (self, prompts), cancellable, error);
+}
+
+/**
+ * peft_generator_generate_async:
+ * @self: a generator
+ * @prompts: (array zero-terminated=1): texts
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async): called when it is done
+ * @user_data: data for @callback
+ *
+ * Continues texts, on the model's thread.
+ *
+ * Since: 1.0
+ */
+void
+peft_generator_generate_async (PeftGenerator *self, const char *const *prompts,
+                               GCancellable *cancellable, GAsyncReadyCallback callback,
+                               gpointer user_data)
+{
+  g_return_if_fail (PEFT_IS_GENERATOR (self));
+  g_return_if_fail (prompts != NULL && prompts[0] != NULL);
+
+  run_async (self, call_new_prompts (self, prompts), peft_generator_generate_async, cancellable,
+             callback, user_data);
+}
+
+/**
+ * peft_generator_generate_finish:
+ * @self: a generator
+ * @result: what the callback got
+ * @error: return location for an error
+ *
+ * Ends [method@Generator.generate_async].
+ *
+ * Returns: (transfer full) (element-type PeftGenerationResult): a result for each prompt
+ *
+ * Since: 1.0
+ */
+GPtrArray *
+peft_generator_generate_finish (PeftGenerator *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+
+  return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+/**
+ * peft_generator_generate_ids:
+ * @self: a generator
+ * @ids: (array length=n_ids): token ids
+ * @n_ids: the number of ids, at least 1
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error
+ *
+ * Continues token ids, in the calling thread; no tokenizer is needed.
+ *
+ * Returns: (transfer full): the result
+ *
+ * Since: 1.0
+ */
+PeftGenerationResult *
+peft_generator_generate_ids (PeftGenerator *self, const gint32 *ids, gsize n_ids,
+                             GCancellable *cancellable, GError **error)
+{
+  g_return_val_if_fail (PEFT_IS_GENERATOR (self), NULL);
+  g_return_val_if_fail (ids != NULL && n_ids > 0, NULL);
+
+  return take_only (run_sync (self, call_new_ids (self, ids, n_ids), cancellable, error));
+}
+
+/**
+ * peft_generator_generate_ids_async:
+ * @self: a generator
+ * @ids: (array length=n_ids): token ids
+ * @n_ids: the number of ids, at least 1
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async): called when it is done
+ * @user_data: data for @callback
+ *
+ * Continues token ids, on the model's thread.
+ *
+ * Since: 1.0
+ */
+void
+peft_generator_generate_ids_async (PeftGenerator *self, const gint32 *ids, gsize n_ids,
+                                   GCancellable *cancellable, GAsyncReadyCallback callback,
+                                   gpointer user_data)
+{
+  g_return_if_fail (PEFT_IS_GENERATOR (self));
+  g_return_if_fail (ids != NULL && n_ids > 0);
+
+  run_async (self, call_new_ids (self, ids, n_ids), peft_generator_generate_ids_async,
+             cancellable, callback, user_data);
+}
+
+/**
+ * peft_generator_generate_ids_finish:
+ * @self: a generator
+ * @result: what the callback got
+ * @error: return location for an error
+ *
+ * Ends [method@Generator.generate_ids_async].
+ *
+ * Returns: (transfer full): the result
+ *
+ * Since: 1.0
+ */
+PeftGenerationResult *
+peft_generator_generate_ids_finish (PeftGenerator *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+
+  return take_only (g_task_propagate_pointer (G_TASK (result), error));
+}
+
+/**
+ * peft_generator_generate_chat:
+ * @self: a generator
+ * @messages: a JSON list of messages, each with `role` and `content`
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error
+ *
+ * Writes the next answer of a conversation, in the calling thread.
+ *
+ * The model's tokenizer must have a chat template.
+ *
+ * Returns: (transfer full): the result
+ *
+ * Since: 1.0
+ */
+PeftGenerationResult *
+peft_generator_generate_chat (PeftGenerator *self, const char *messages,
+                              GCancellable *cancellable, GError **error)
+{
+  g_return_val_if_fail (PEFT_IS_GENERATOR (self), NULL);
+  g_return_val_if_fail (messages != NULL, NULL);
+
+  return take_only (run_sync (self, call_new_chat (self, messages), cancellable, error));
+}
+
+/**
+ * peft_generator_generate_chat_async:
+ * @self: a generator
+ * @messages: a JSON list of messages
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async): called when it is done
+ * @user_data: data for @callback
+ *
+ * Writes the next answer of a conversation, on the model's thread.
+ *
+ * Since: 1.0
+ */
+void
+peft_generator_generate_chat_async (PeftGenerator *self, const char *messages,
+                                    GCancellable *cancellable, GAsyncReadyCallback callback,
+                                    gpointer user_data)
+{
+  g_return_if_fail (PEFT_IS_GENERATOR (self));
+  g_return_if_fail (messages != NULL);
+
+  run_async (self, call_new_chat (self, messages), peft_generator_generate_chat_async,
+             cancellable, callback, user_data);
+}
+
+/**
+ * peft_generator_generate_chat_finish:
+ * @self: a generator
+ * @result: what the callback got
+ * @error: return location for an error
+ *
+ * Ends [method@Generator.generate_chat_async].
+ *
+ * Returns: (transfer full): the result
+ *
+ * Since: 1.0
+ */
+PeftGenerationResult *
+peft_generator_generate_chat_finish (PeftGenerator *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), NULL);
+
+  return take_only (g_task_propagate_pointer (G_TASK (result), error));
+}
