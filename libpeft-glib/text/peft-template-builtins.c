@@ -200,8 +200,11 @@ const PeftTplBuiltin peft_tpl_globals[] = {
 
 BUILTIN (dict_get)
 {
-  PeftTplValue *value = peft_tpl_dict_get (c, self, slots[0]);
+  PeftTplValue *value;
 
+  if (!peft_tpl_is_hashable (slots[0]))
+    return peft_tpl_fail (c, _ ("a value of type “%s” cannot be a key"), peft_tpl_type_name (slots[0]));
+  value = peft_tpl_dict_get (c, self, slots[0]);
   if (value != NULL)
     return value;
   return peft_tpl_failed (c) ? NULL : slots[1] != NULL ? slots[1] : peft_tpl_none ();

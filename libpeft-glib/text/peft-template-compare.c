@@ -176,6 +176,9 @@ peft_tpl_contains (PeftTplContext *c, const PeftTplValue *item, PeftTplValue *co
     }
   if (container->kind == PEFT_TPL_DICT)
     {
+      if (!peft_tpl_is_hashable (item))
+        return peft_tpl_fail (c, _ ("a value of type “%s” cannot be a key"), peft_tpl_type_name (item))
+               != NULL;
       *out = peft_tpl_dict_get (c, container, item) != NULL;
       return !peft_tpl_failed (c);
     }

@@ -208,16 +208,17 @@ FILTER (truncate_filter)
   gsize n, n_end;
   const char *cut;
 
-  if (!peft_tpl_get_string (c, self) || !peft_tpl_get_string (c, end)
+  if (!peft_tpl_length (c, self, &n) || !peft_tpl_get_string (c, end)
       || (slots[0] != NULL && !peft_tpl_get_integer (c, slots[0], &length))
       || (slots[3] != NULL && slots[3]->kind != PEFT_TPL_NONE && !peft_tpl_get_integer (c, slots[3], &leeway)))
     return NULL;
-  n = peft_tpl_count_chars (self->string.text, self->string.length);
   n_end = peft_tpl_count_chars (end->string.text, end->string.length);
   if (length < (gint64) n_end || leeway < 0)
     return peft_tpl_fail (c, _ ("truncate: the length or the leeway is too small"));
   if ((gint64) n <= length || (gint64) n - length <= leeway)
     return self;
+  if (!peft_tpl_get_string (c, self))
+    return NULL;
   cut = g_utf8_offset_to_pointer (self->string.text, length - (gint64) n_end);
   if (!kill_words)
     {

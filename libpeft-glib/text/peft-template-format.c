@@ -255,9 +255,10 @@ peft_tpl_format_percent (PeftTplContext *c, PeftTplValue *format, PeftTplValue *
           || (at < end && (at++, !format_one (c, out, &at, end, &operands))))
         return NULL;
     }
-  /* Python lets a mapping or list be left over, and nothing else. */
+  /* Python lets be left over what has items, but for tuples and strings. */
   if ((values->kind == PEFT_TPL_TUPLE ? operands.next < values->list.n : operands.next == 0)
-      && values->kind != PEFT_TPL_DICT && values->kind != PEFT_TPL_LIST && !operands.used_name)
+      && values->kind != PEFT_TPL_DICT && values->kind != PEFT_TPL_LIST && values->kind != PEFT_TPL_RANGE
+      && values->kind != PEFT_TPL_UNDEFINED && !operands.used_name)
     return peft_tpl_fail (c, _ ("not all values of the format are used"));
   return peft_tpl_take (c, out);
 }

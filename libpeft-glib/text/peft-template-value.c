@@ -146,7 +146,7 @@ dict_append (PeftTplContext *c, PeftTplValue *dict, PeftTplValue *key, PeftTplVa
 }
 
 static gboolean
-is_hashable (const PeftTplValue *key)
+is_hashable (const PeftTplValue *key, guint depth)
 {
   switch (key->kind)
     {
@@ -158,12 +158,18 @@ is_hashable (const PeftTplValue *key)
       return FALSE;
     case PEFT_TPL_TUPLE:
       for (gsize i = 0; i < key->list.n; i++)
-        if (key->list.items[i]->kind == PEFT_TPL_TUPLE || !is_hashable (key->list.items[i]))
+        if (depth > PEFT_TEMPLATE_MAX_VALUE_DEPTH || !is_hashable (key->list.items[i], depth + 1))
           return FALSE;
       return TRUE;
     default:
       return TRUE;
     }
+}
+
+gboolean
+peft_tpl_is_hashable (const PeftTplValue *key)
+{
+  return is_hashable (key, 0);
 }
 
 static PeftTplEntry *
@@ -182,7 +188,7 @@ peft_tpl_dict_set (PeftTplContext *c, PeftTplValue *dict, PeftTplValue *key, Pef
 {
   PeftTplEntry *entry;
 
-  if (!is_hashable (key))
+  if (!peft_tpl_is_hashable (key))
     {
       peft_tpl_fail (c, _ ("a value of type “%s” cannot be a key"), peft_tpl_type_name (key));
       return FALSE;
@@ -457,7 +463,7 @@ iterate_string (PeftTplContext *c, const PeftTplValue *value, PeftTplValue ***it
   for (gsize i = 0; at < end; i++)
     {
       const char *next = g_utf8_next_char (at);
-      (*items)[i] = peft_tpl_string_like (c, value, peft_tpl_string (c, at, next - at));
+      (*items)[i] = peft_tpl_string (c, at, next - at);
       at = next;
     }
   return TRUE;

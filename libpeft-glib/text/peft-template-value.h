@@ -182,6 +182,8 @@ gboolean peft_tpl_dict_set (PeftTplContext *c, PeftTplValue *dict, PeftTplValue 
                             PeftTplValue *value);
 PeftTplValue *peft_tpl_dict_get (PeftTplContext *c, const PeftTplValue *dict, const PeftTplValue *key);
 PeftTplValue *peft_tpl_dict_get_text (PeftTplContext *c, const PeftTplValue *dict, const char *key);
+/* Can it be a key? */
+gboolean peft_tpl_is_hashable (const PeftTplValue *key);
 PeftTplValue *peft_tpl_undefined (PeftTplContext *c, const PeftTplValue *owner, const PeftTplValue *name);
 PeftTplValue *peft_tpl_undefined_hint (PeftTplContext *c, const char *hint);
 PeftTplValue *peft_tpl_from_json (PeftTplContext *c, const PeftJson *json);

@@ -155,6 +155,18 @@ def oracle(template, variables):
         return None, f"{type(error).__name__}: {error}"
 
 
+def oracle_spans(template, variables):
+    """Byte spans of {% generation %} blocks, which transformers counts in characters."""
+    variables = {k: v for k, v in variables.items() if k not in ("__strftime_now__", "add_generation_prompt")}
+    try:
+        compiled = chat_template_utils._compile_jinja_template(template)
+        text, spans = chat_template_utils._render_with_assistant_indices(
+            compiled, variables.pop("messages"), variables.pop("tools"), variables.pop("documents"), False, **variables)
+    except Exception:
+        return None
+    return [[len(text[:start].encode()), len(text[:end].encode())] for start, end in spans]
+
+
 class Driver:
     def __init__(self, path):
         self.process = subprocess.Popen([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -185,7 +197,7 @@ def main():
     time.tzset()
     chat_template_utils.datetime = FixedDate
     driver = Driver(sys.argv[1])
-    compared = rendered = differences = 0
+    compared = rendered = differences = masked = 0
     for folder in sys.argv[2:]:
         for path in sorted(pathlib.Path(folder).glob("*.jinja")):
             template = path.read_bytes().decode("utf-8")
@@ -196,11 +208,17 @@ def main():
                 found, error, _ = driver.render(template, path.name, variables)
                 compared += 1
                 rendered += expected is not None
+                if "endgeneration" in template and expected is not None:
+                    spans, ours = oracle_spans(template, variables), driver.render(template, path.name, variables, mask=True)
+                    masked += bool(spans)
+                    if spans != ours[2]:
+                        differences += 1
+                        print(f"{path.name} [{name}]: spans {spans} against {ours[2] or ours[1]}")
                 if expected != found:
                     differences += 1
                     detail = where(expected, found) if None not in (expected, found) else f"jinja2: {reason or 'renders'}; ours: {error or 'renders'}"
                     print(f"{path.name} [{name}]: {detail}")
-    print(f"{compared} compared, {rendered} of them rendered by jinja2, {differences} differences")
+    print(f"{compared} compared, {rendered} of them rendered by jinja2, {masked} with generation spans, {differences} differences")
     return 1 if differences or not compared else 0
 
 

@@ -327,6 +327,10 @@ x{{ '}}' }}{{ "%}" }}y
 {% for role, group in messages|groupby('role') %}{{ role }}:{{ group|map(attribute='content')|join('+') }};{% endfor %}
 {% for k, g in ['b', 'A', 'a', 'B']|groupby(0) %}{{ k }}{{ g }};{% endfor %}
 {{ 'abc'|center(7) }}| {{ 'x %s y %d'|format('a', 5) }} {{ '%(a)s'|format(a=1) }} {{ 'foo bar baz qux'|truncate(9) }} {{ 'foo bar baz qux'|truncate(9, true, leeway=0) }} {{ 'foo bar'|truncate(11) }} {{ 'foo bar baz qux'|truncate(11, false, '…', 0) }}
+{{ [1]|truncate(5) }} {{ nope|truncate(5) }}|
+{{ [] in d }}
+{{ d.get([]) }}
+{{ 'x' % nope }}{{ 'x' % range(2) }}{{ ('<'|safe)|list }}
 {{ 'a b-c d_e'|wordcount }} {{ 'a b/é?&='|urlencode }}
 {{ 'x'|nofilter }}
 {{ 'x'|upper(1) }}
