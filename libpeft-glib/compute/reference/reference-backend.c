@@ -53,10 +53,17 @@ mapped_size (ReferenceBackend *self, gsize size)
   return MAX ((size + self->page_size - 1) / self->page_size, 1) * self->page_size;
 }
 
+/* Of the pages that hold [offset, offset + length): a buffer may be large, and protecting costs
+ * time for every page. */
 static void
-set_access (ReferenceBackend *self, PeftBuffer *buffer, int access)
+set_access (ReferenceBackend *self, PeftBuffer *buffer, gsize offset, gsize length, int access)
 {
-  if (self->protect && mprotect (buffer->data, mapped_size (self, buffer->size), access) != 0)
+  gsize start = offset / self->page_size * self->page_size;
+
+  if (!self->protect || length == 0)
+    return;
+  if (mprotect ((char *) buffer->data + start, mapped_size (self, offset + length - start), access)
+      != 0)
     g_assert_not_reached ();
 }
 
@@ -67,8 +74,9 @@ reference_buffer_alloc (PeftBackend *backend, PeftBuffer *buffer, GError **error
   void *data = MAP_FAILED;
 
   if (buffer->size <= G_MAXSSIZE)
-    data = mmap (NULL, mapped_size (self, buffer->size), PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    data = mmap (NULL, mapped_size (self, buffer->size),
+                 self->protect ? PROT_NONE : PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                 -1, 0);
   if (data == MAP_FAILED)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_OUT_OF_MEMORY,
@@ -76,7 +84,6 @@ reference_buffer_alloc (PeftBackend *backend, PeftBuffer *buffer, GError **error
       return FALSE;
     }
   buffer->data = data;
-  set_access (self, buffer, PROT_NONE);
   return TRUE;
 }
 
@@ -92,9 +99,9 @@ reference_upload (PeftBackend *backend, PeftBuffer *buffer, gsize offset, gconst
 {
   ReferenceBackend *self = (ReferenceBackend *) backend;
 
-  set_access (self, buffer, PROT_READ | PROT_WRITE);
+  set_access (self, buffer, offset, length, PROT_READ | PROT_WRITE);
   memcpy ((char *) buffer->data + offset, src, length);
-  set_access (self, buffer, PROT_NONE);
+  set_access (self, buffer, offset, length, PROT_NONE);
 }
 
 static void
@@ -103,9 +110,9 @@ reference_download (PeftBackend *backend, PeftBuffer *buffer, gsize offset, gpoi
 {
   ReferenceBackend *self = (ReferenceBackend *) backend;
 
-  set_access (self, buffer, PROT_READ);
+  set_access (self, buffer, offset, length, PROT_READ);
   memcpy (dst, (const char *) buffer->data + offset, length);
-  set_access (self, buffer, PROT_NONE);
+  set_access (self, buffer, offset, length, PROT_NONE);
 }
 
 static gboolean
@@ -157,31 +164,18 @@ reference_supports (PeftBackend *self, PeftKernel kernel, gconstpointer params, 
   return TRUE;
 }
 
-/* The strongest access that any of the call's arguments needs to a buffer. */
-static int
-needed_access (const PeftKernelInfo *info, gconstpointer params, const PeftBuffer *buffer)
-{
-  int access = PROT_READ;
-
-  for (const PeftKernelArg *arg = info->args; arg->use != PEFT_ARG_END; arg++)
-    if (peft_kernel_arg_get_view (arg, params)->buffer == buffer && arg->use != PEFT_ARG_IN)
-      access |= PROT_WRITE;
-  return access;
-}
-
+/* Every page that an argument touches; `written` says whether of those that are only read or of the
+ * others. */
 static void
 set_access_of_args (ReferenceBackend *self, const PeftKernelInfo *info, gconstpointer params,
-                    gboolean open)
+                    gboolean written, int access)
 {
   for (const PeftKernelArg *arg = info->args; arg->use != PEFT_ARG_END; arg++)
     {
-      PeftBuffer *buffer = peft_kernel_arg_get_view (arg, params)->buffer;
-      gboolean done = buffer == NULL;
+      const PeftView *view = peft_kernel_arg_get_view (arg, params);
 
-      for (const PeftKernelArg *before = info->args; before < arg && !done; before++)
-        done = peft_kernel_arg_get_view (before, params)->buffer == buffer;
-      if (!done)
-        set_access (self, buffer, open ? needed_access (info, params, buffer) : PROT_NONE);
+      if (view->buffer && (arg->use != PEFT_ARG_IN) == written)
+        set_access (self, view->buffer, view->offset, peft_view_span (view), access);
     }
 }
 
@@ -191,9 +185,12 @@ reference_run (PeftBackend *backend, PeftKernel kernel, gconstpointer params)
   ReferenceBackend *self = (ReferenceBackend *) backend;
   const PeftKernelInfo *info = peft_kernel_get_info (kernel);
 
-  set_access_of_args (self, info, params, TRUE);
+  /* Outputs last: a page may hold an input, too. */
+  set_access_of_args (self, info, params, FALSE, PROT_READ);
+  set_access_of_args (self, info, params, TRUE, PROT_READ | PROT_WRITE);
   kernels[kernel](params);
-  set_access_of_args (self, info, params, FALSE);
+  set_access_of_args (self, info, params, FALSE, PROT_NONE);
+  set_access_of_args (self, info, params, TRUE, PROT_NONE);
 }
 
 static gboolean
