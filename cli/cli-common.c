@@ -3,8 +3,9 @@
 
 #include "cli-common.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+#define MAX_THREADS 1024
 
 void
 cli_common_init (CliCommon *self)
@@ -78,6 +79,45 @@ cli_fail (GError *error)
   return CLI_FAILED;
 }
 
+/* Arguments are UTF-8 whatever the locale is: prompts in a script must not depend on LC_ALL. The array that is left
+ * lives as long as the process. */
+static gboolean
+parse_utf8 (GOptionContext *context, int *argc, char ***argv, GError **error)
+{
+  g_auto (GStrv) arguments = g_strdupv (*argv);
+
+  for (int i = 1; i < *argc; i++)
+    if (!g_utf8_validate (arguments[i], -1, NULL))
+      {
+        g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT, _ ("argument %d is not valid UTF-8"), i);
+        return FALSE;
+      }
+  if (!g_option_context_parse_strv (context, &arguments, error))
+    return FALSE;
+  *argc = g_strv_length (arguments);
+  *argv = g_steal_pointer (&arguments);
+  return TRUE;
+}
+
+static gboolean
+check_common (const char *name, const CliCommon *common)
+{
+  g_autoptr (GError) error = NULL;
+  PeftLoadDType dtype;
+
+  if (common->threads < 0 || common->threads > MAX_THREADS)
+    cli_usage (name, _ ("--threads: expected 1 to %d, found %d"), MAX_THREADS, common->threads);
+  else if (common->seed < 0)
+    cli_usage (name, _ ("--seed: expected 0 or more, found %" G_GINT64_FORMAT), common->seed);
+  else if (common->verbose && common->quiet)
+    cli_usage (name, _ ("--verbose and --quiet exclude each other"));
+  else if (!cli_parse_dtype (common->dtype, &dtype, &error))
+    cli_usage (name, "%s", error->message);
+  else
+    return TRUE;
+  return FALSE;
+}
+
 gboolean
 cli_parse (const char *name, const GOptionEntry *entries, CliCommon *common, int n_arguments,
            int *argc, char ***argv)
@@ -111,7 +151,7 @@ cli_parse (const char *name, const GOptionEntry *entries, CliCommon *common, int
       g_option_context_add_main_entries (context, shared, GETTEXT_PACKAGE);
     }
   g_set_prgname (program);
-  if (!g_option_context_parse (context, argc, argv, &error))
+  if (!parse_utf8 (context, argc, argv, &error))
     {
       cli_usage (name, "%s", error->message);
       return FALSE;
@@ -124,17 +164,7 @@ cli_parse (const char *name, const GOptionEntry *entries, CliCommon *common, int
         cli_usage (name, _ ("an argument is missing"));
       return FALSE;
     }
-  if (common != NULL && (common->threads < 0 || common->threads > 1024))
-    {
-      cli_usage (name, _ ("--threads: expected 1 to 1024, found %d"), common->threads);
-      return FALSE;
-    }
-  if (common != NULL && common->seed < 0)
-    {
-      cli_usage (name, _ ("--seed: expected 0 or more, found %" G_GINT64_FORMAT), common->seed);
-      return FALSE;
-    }
-  return TRUE;
+  return common == NULL || check_common (name, common);
 }
 
 gboolean

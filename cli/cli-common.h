@@ -50,6 +50,8 @@ CliStatus cli_usage (const char *name, const char *format, ...) G_GNUC_PRINTF (2
 CliStatus cli_fail (GError *error);
 /* The signal that cancelled, 0: none. */
 int cli_get_signal (void);
+/* What a signal cancels from now on, and that none has come yet: for commands that go on after one. */
+void cli_renew_cancellable (GCancellable *cancellable);
 
 PeftDevice *cli_open_device (const CliCommon *common, GError **error);
 PeftBaseModel *cli_open_base (const CliCommon *common, const char *model,
@@ -59,6 +61,5 @@ PeftModel *cli_open_model (const CliCommon *common, const char *model, char **ad
                            GCancellable *cancellable, GError **error);
 gboolean cli_parse_dtype (const char *text, PeftLoadDType *out, GError **error);
 
-/* A JSON text as a GVariant, looked at by the look-up functions below. */
 char *cli_format_bytes (guint64 bytes);
 char *cli_format_count (guint64 count);

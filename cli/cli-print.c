@@ -147,7 +147,6 @@ cli_print_json (const char *json, gboolean as_json)
       g_print ("%s\n", json);
       return;
     }
-  g_variant_ref_sink (value);
   if (g_variant_is_of_type (value, G_VARIANT_TYPE_VARDICT))
     print_members (value, 0);
   else
@@ -163,8 +162,14 @@ cli_read_stdin (GError **error)
 
   while ((n = read (STDIN_FILENO, chunk, sizeof chunk)) != 0)
     {
-      if (n < 0 && errno == EINTR)
+      if (n < 0 && errno == EINTR && cli_get_signal () == 0)
         continue;
+      if (n < 0 && errno == EINTR)
+        {
+          g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _ ("interrupted"));
+          g_byte_array_unref (bytes);
+          return NULL;
+        }
       if (n < 0)
         {
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_IO, _ ("standard input: %s"), g_strerror (errno));

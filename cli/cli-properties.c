@@ -10,7 +10,8 @@
 typedef struct
 {
   GParamSpec *pspec;
-  char *option; /* "no-shuffle" */
+  gboolean automatic; /* the default stands for a choice of the library's */
+  char *option;       /* "no-shuffle" */
   char *description;
   char *text;
   char **list;
@@ -68,7 +69,7 @@ is_option (GParamSpec *pspec, const char *const *skip)
 }
 
 CliProperties *
-cli_properties_new (GType type, const char *const *skip)
+cli_properties_new (GType type, const char *const *skip, const char *const *automatic)
 {
   CliProperties *self = g_new0 (CliProperties, 1);
   guint n;
@@ -82,13 +83,16 @@ cli_properties_new (GType type, const char *const *skip)
     {
       Item *item;
       const char *name = pspecs[i]->name;
+      const char *blurb;
       g_autofree char *fallback = NULL;
 
       if (!is_option (pspecs[i], skip))
         continue;
       item = g_new0 (Item, 1);
       item->pspec = pspecs[i];
-      fallback = default_text (pspecs[i]);
+      item->automatic = automatic != NULL && g_strv_contains (automatic, name);
+      fallback = item->automatic ? g_strdup ("auto") : default_text (pspecs[i]);
+      blurb = _ (g_param_spec_get_blurb (pspecs[i]));
       if (G_IS_PARAM_SPEC_BOOLEAN (pspecs[i]) && G_PARAM_SPEC_BOOLEAN (pspecs[i])->default_value)
         item->option = g_strdup_printf ("no-%s", name);
       else if (pspecs[i]->value_type == G_TYPE_STRV && g_str_has_suffix (name, "s"))
@@ -96,8 +100,8 @@ cli_properties_new (GType type, const char *const *skip)
       else
         item->option = g_strdup (name);
       item->description = fallback != NULL && *fallback != '\0'
-                              ? g_strdup_printf (_ ("%s (default: %s)"), g_param_spec_get_blurb (pspecs[i]), fallback)
-                              : g_strdup (g_param_spec_get_blurb (pspecs[i]));
+                              ? g_strdup_printf (_ ("%s (default: %s)"), blurb, fallback)
+                              : g_strdup (blurb);
       g_ptr_array_add (self->items, item);
     }
   return self;
@@ -112,11 +116,17 @@ cli_properties_free (CliProperties *self)
   g_free (self);
 }
 
+void
+cli_properties_add_entries (CliProperties *self, const GOptionEntry *extra)
+{
+  for (; extra->long_name != NULL; extra++)
+    g_array_append_val (self->entries, *extra);
+}
+
 const GOptionEntry *
 cli_properties_get_entries (CliProperties *self, const GOptionEntry *extra)
 {
-  for (; extra != NULL && extra->long_name != NULL; extra++)
-    g_array_append_val (self->entries, *extra);
+  cli_properties_add_entries (self, extra);
   for (guint i = 0; i < self->items->len; i++)
     {
       Item *item = g_ptr_array_index (self->items, i);
@@ -160,6 +170,19 @@ cli_properties_is_given (CliProperties *self, const char *property)
   return FALSE;
 }
 
+gboolean
+cli_properties_is_any_given (CliProperties *self)
+{
+  for (guint i = 0; i < self->items->len; i++)
+    {
+      Item *item = g_ptr_array_index (self->items, i);
+
+      if (item->text != NULL || item->list != NULL || item->flag)
+        return TRUE;
+    }
+  return FALSE;
+}
+
 static gboolean
 wrong_value (Item *item, const char *expected, GError **error)
 {
@@ -185,10 +208,13 @@ parse_enum (Item *item, GValue *value, GError **error)
   return wrong_value (item, names->str, error);
 }
 
-/* The range of a number; both infinite: any. */
+/* The range of a number; both infinite: any. A number below those that mean something is a choice of the library's,
+ * which is written "auto". */
 static void
-number_range (GParamSpec *pspec, double *low, double *high)
+number_range (const Item *item, double *low, double *high)
 {
+  GParamSpec *pspec = item->pspec;
+
   *low = -INFINITY;
   *high = INFINITY;
 #define RANGE(Type, TYPE, upper)                                                                   \
@@ -204,6 +230,20 @@ number_range (GParamSpec *pspec, double *low, double *high)
   RANGE (UInt64, UINT64, G_MAXUINT64)
   RANGE (Double, DOUBLE, G_MAXDOUBLE)
 #undef RANGE
+  if (item->automatic)
+    *low = *low < 0 ? 0 : *low + 1;
+}
+
+static char *
+range_text (const Item *item, gboolean whole, gboolean open, const char *from, const char *to)
+{
+  if (item->automatic && open)
+    return g_strdup_printf (whole ? _ ("auto or a whole number from %s on") : _ ("auto or a number from %s on"), from);
+  if (item->automatic)
+    return g_strdup_printf (whole ? _ ("auto or a whole number from %s to %s") : _ ("auto or a number from %s to %s"), from, to);
+  if (open)
+    return g_strdup_printf (whole ? _ ("a whole number from %s on") : _ ("a number from %s on"), from);
+  return g_strdup_printf (whole ? _ ("a whole number from %s to %s") : _ ("a number from %s to %s"), from, to);
 }
 
 static gboolean
@@ -217,9 +257,8 @@ parse_number (Item *item, GValue *value, GError **error)
   double low, high, parsed;
   char *end;
 
-  number_range (item->pspec, &low, &high);
-  /* Where the default stands for a choice of the library's, the word is enough. */
-  if (g_str_equal (item->text, "auto"))
+  number_range (item, &low, &high);
+  if (item->automatic && g_str_equal (item->text, "auto"))
     {
       g_param_value_set_default (item->pspec, value);
       return TRUE;
@@ -230,10 +269,12 @@ parse_number (Item *item, GValue *value, GError **error)
   if (end != item->text && *end == '\0' && isfinite (parsed) && parsed >= low && parsed <= high
       && (!whole || fabs (parsed) < 9007199254740992.0))
     {
-      g_value_init (&number, whole ? (low < 0 ? G_TYPE_INT64 : G_TYPE_UINT64) : G_TYPE_DOUBLE);
+      gboolean negative = G_IS_PARAM_SPEC_INT (item->pspec) || G_IS_PARAM_SPEC_INT64 (item->pspec);
+
+      g_value_init (&number, !whole ? G_TYPE_DOUBLE : negative ? G_TYPE_INT64 : G_TYPE_UINT64);
       if (!whole)
         g_value_set_double (&number, parsed);
-      else if (low < 0)
+      else if (negative)
         g_value_set_int64 (&number, g_ascii_strtoll (item->text, NULL, 10));
       else
         g_value_set_uint64 (&number, g_ascii_strtoull (item->text, NULL, 10));
@@ -241,8 +282,7 @@ parse_number (Item *item, GValue *value, GError **error)
     }
   from = number_text (low);
   to = number_text (high);
-  expected = isinf (high) ? g_strdup_printf (whole ? _ ("a whole number from %s on") : _ ("a number from %s on"), from)
-                          : g_strdup_printf (whole ? _ ("a whole number from %s to %s") : _ ("a number from %s to %s"), from, to);
+  expected = range_text (item, whole, isinf (high), from, to);
   return wrong_value (item, expected, error);
 }
 

@@ -11,7 +11,7 @@ typedef struct
 {
   char *model, *prompt, *chat, *prompts, *system;
   char **adapters;
-  gboolean as_chat, json, stream, generation_config;
+  gboolean as_chat, json, stream, no_special, generation_config;
 } GenerateArguments;
 
 static void
@@ -46,8 +46,6 @@ read_prompts (const char *path, GError **error)
         continue;
       if (*lines[i] == '"')
         value = peft_variant_new_from_json (lines[i], NULL);
-      if (value != NULL)
-        g_variant_ref_sink (value);
       g_ptr_array_add (prompts, value != NULL && g_variant_is_of_type (value, G_VARIANT_TYPE_STRING)
                                     ? g_variant_dup_string (value, NULL)
                                     : g_strdup (lines[i]));
@@ -61,31 +59,24 @@ read_prompts (const char *path, GError **error)
   return (char **) g_ptr_array_free (g_steal_pointer (&prompts), FALSE);
 }
 
-/* [{"role": "system", …}, {"role": "user", …}] as JSON. */
+/* [{"role": "user", "content": …}] as JSON. */
 static char *
-make_messages (const char *system, const char *user, GError **error)
+make_messages (const char *user, GError **error)
 {
   g_auto (GVariantBuilder) builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE ("av"));
-  const char *roles[] = { "system", "user" }, *texts[] = { system, user };
+  GVariantDict dict;
   g_autoptr (GVariant) list = NULL;
 
-  for (guint i = 0; i < 2; i++)
-    {
-      GVariantDict dict;
-
-      if (texts[i] == NULL)
-        continue;
-      g_variant_dict_init (&dict, NULL);
-      g_variant_dict_insert (&dict, "role", "s", roles[i]);
-      g_variant_dict_insert (&dict, "content", "s", texts[i]);
-      g_variant_builder_add (&builder, "v", g_variant_dict_end (&dict));
-    }
+  g_variant_dict_init (&dict, NULL);
+  g_variant_dict_insert (&dict, "role", "s", "user");
+  g_variant_dict_insert (&dict, "content", "s", user);
+  g_variant_builder_add (&builder, "v", g_variant_dict_end (&dict));
   list = g_variant_ref_sink (g_variant_builder_end (&builder));
   return peft_variant_to_json (list, FALSE, error);
 }
 
 static void
-on_text (PeftGenerator *generator, guint index, const char *text, gpointer data)
+on_token (PeftGenerator *generator, guint prompt, int id, const char *text, gpointer data)
 {
   fputs (text, stdout);
   fflush (stdout);
@@ -122,7 +113,7 @@ answer_chats (PeftGenerator *generator, const GenerateArguments *arguments, char
 {
   for (guint i = 0; prompts[i] != NULL; i++)
     {
-      g_autofree char *messages = make_messages (arguments->system, prompts[i], error);
+      g_autofree char *messages = make_messages (prompts[i], error);
       g_autoptr (PeftGenerationResult) result = NULL;
 
       if (messages == NULL)
@@ -192,10 +183,10 @@ generate (PeftGenerator *generator, const GenerateArguments *arguments, GCancell
 CliStatus
 cmd_generate (int argc, char **argv, GCancellable *cancellable)
 {
-  static const char *const skipped[] = { "seed", "model", NULL };
+  static const char *const skipped[] = { "seed", "model", "add-special", "system", NULL };
   g_auto (CliCommon) common = { 0 };
   g_auto (GenerateArguments) arguments = { 0 };
-  g_autoptr (CliProperties) properties = cli_properties_new (PEFT_TYPE_GENERATOR, skipped);
+  g_autoptr (CliProperties) properties = cli_properties_new (PEFT_TYPE_GENERATOR, skipped, NULL);
   const GOptionEntry entries[] = {
     { "model", 0, 0, G_OPTION_ARG_STRING, &arguments.model, N_ ("base model"), N_ ("MODEL") },
     { "adapter", 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments.adapters, N_ ("adapter folder"), N_ ("DIR[=WEIGHT]") },
@@ -204,6 +195,7 @@ cmd_generate (int argc, char **argv, GCancellable *cancellable)
     { "prompts", 0, 0, G_OPTION_ARG_FILENAME, &arguments.prompts, N_ ("file with a prompt a line"), N_ ("FILE") },
     { "system", 0, 0, G_OPTION_ARG_STRING, &arguments.system, N_ ("system message; prompts become user messages"), N_ ("TEXT") },
     { "as-chat", 0, 0, G_OPTION_ARG_NONE, &arguments.as_chat, N_ ("prompts are messages of a user, rendered by the chat template"), NULL },
+    { "no-special", 0, 0, G_OPTION_ARG_NONE, &arguments.no_special, N_ ("add no special tokens to prompts"), NULL },
     { "generation-config", 0, 0, G_OPTION_ARG_NONE, &arguments.generation_config, N_ ("sampling settings of the model's generation_config.json"), NULL },
     { "json", 0, 0, G_OPTION_ARG_NONE, &arguments.json, N_ ("print a JSON object a prompt"), NULL },
     { "stream", 0, 0, G_OPTION_ARG_NONE, &arguments.stream, N_ ("print text as it comes"), NULL },
@@ -221,17 +213,23 @@ cmd_generate (int argc, char **argv, GCancellable *cancellable)
     return cli_usage ("generate", _ ("--model and one of --prompt, --chat and --prompts are needed"));
   if (arguments.stream && arguments.prompts != NULL && !arguments.as_chat && arguments.system == NULL)
     return cli_usage ("generate", _ ("--stream goes with one prompt at a time"));
+  /* Options are checked before anything large is read. */
+  generator = g_object_new (PEFT_TYPE_GENERATOR, NULL);
+  if (!cli_properties_apply (properties, G_OBJECT (generator), &error))
+    return cli_usage ("generate", "%s", error->message);
+  g_clear_object (&generator);
   model = cli_open_model (&common, arguments.model, arguments.adapters, cancellable, &error);
   if (model == NULL)
     return cli_fail (error);
   generator = peft_generator_new (model);
-  g_object_set (generator, "seed", (guint64) common.seed, NULL);
+  g_object_set (generator, "seed", (guint64) common.seed, "system", arguments.system, "add-special",
+                !arguments.no_special, NULL);
   if (arguments.generation_config && !peft_generator_apply_generation_config (generator, &error))
     return cli_fail (error);
   if (!cli_properties_apply (properties, G_OBJECT (generator), &error))
     return cli_usage ("generate", "%s", error->message);
   if (arguments.stream && !arguments.json)
-    g_signal_connect (generator, "text", G_CALLBACK (on_text), NULL);
+    g_signal_connect (generator, "token", G_CALLBACK (on_token), NULL);
   if (!generate (generator, &arguments, cancellable, &error))
     return cli_fail (error);
   return CLI_DONE;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include <errno.h>
 #include <glib-unix.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,11 +30,22 @@ const CliCommand cli_commands[] = {
 
 static volatile sig_atomic_t signal_number;
 static int wake_up[2];
+static GMutex cancellable_mutex;
+static GCancellable *current_cancellable; /* under cancellable_mutex */
 
 int
 cli_get_signal (void)
 {
   return signal_number;
+}
+
+void
+cli_renew_cancellable (GCancellable *cancellable)
+{
+  g_mutex_lock (&cancellable_mutex);
+  g_set_object (&current_cancellable, cancellable);
+  signal_number = 0;
+  g_mutex_unlock (&cancellable_mutex);
 }
 
 /* Cancelling takes locks, which a handler may not: a thread does it. A second signal ends at once. */
@@ -54,7 +67,14 @@ wait_for_signal (gpointer data)
   char byte;
 
   while (read (wake_up[0], &byte, 1) == 1)
-    g_cancellable_cancel (data);
+    {
+      g_autoptr (GCancellable) cancellable = NULL;
+
+      g_mutex_lock (&cancellable_mutex);
+      cancellable = g_object_ref (current_cancellable);
+      g_mutex_unlock (&cancellable_mutex);
+      g_cancellable_cancel (cancellable);
+    }
   return NULL;
 }
 
@@ -66,10 +86,29 @@ catch_signals (GCancellable *cancellable)
 
   if (!g_unix_open_pipe (wake_up, FD_CLOEXEC, &error))
     return;
-  g_thread_unref (g_thread_new ("signals", wait_for_signal, g_object_ref (cancellable)));
+  cli_renew_cancellable (cancellable);
+  g_thread_unref (g_thread_new ("signals", wait_for_signal, NULL));
   sigaction (SIGINT, &action, NULL);
   sigaction (SIGTERM, &action, NULL);
   signal (SIGPIPE, SIG_DFL);
+}
+
+/* Results are UTF-8 in every locale: scripts read them. */
+static void
+print_utf8 (const char *text)
+{
+  fputs (text, stdout);
+}
+
+static CliStatus
+finish (CliStatus status)
+{
+  if ((fflush (stdout) != 0 || ferror (stdout)) && status == CLI_DONE)
+    {
+      cli_error (_ ("standard output: %s"), g_strerror (errno));
+      return CLI_FAILED;
+    }
+  return status;
 }
 
 static void
@@ -96,6 +135,7 @@ main (int argc, char **argv)
   bind_textdomain_codeset (GETTEXT_PACKAGE, "UTF-8");
   textdomain (GETTEXT_PACKAGE);
   g_set_prgname ("peft-glib");
+  g_set_print_handler (print_utf8);
 
   if (argc < 2)
     {
@@ -106,18 +146,18 @@ main (int argc, char **argv)
   if (g_str_equal (argv[1], "--help") || g_str_equal (argv[1], "-h") || g_str_equal (argv[1], "help"))
     {
       print_help ();
-      return CLI_DONE;
+      return finish (CLI_DONE);
     }
   if (g_str_equal (argv[1], "--version"))
     {
       g_print ("peft-glib %s\n", peft_get_version ());
-      return CLI_DONE;
+      return finish (CLI_DONE);
     }
   for (const CliCommand *command = cli_commands; command->name != NULL; command++)
     if (g_str_equal (argv[1], command->name))
       {
         catch_signals (cancellable);
-        return command->run (argc - 1, argv + 1, cancellable);
+        return finish (command->run (argc - 1, argv + 1, cancellable));
       }
   if (g_strv_contains (later, argv[1]))
     cli_error (_ ("“%s” is not available in this version"), argv[1]);
