@@ -198,7 +198,7 @@ test_limit_values (void)
   assert_limit ("{{ [0] * 1000001 }}", "more than 1000000 items");
   assert_limit ("{{ [0] * 9223372036854775807 }}", "more than 1000000 items");
   assert_limit ("{{ ('x' * 3000000)|list }}", "more than 1000000 items");
-  assert_limit ("{{ ('x,' * 3000000).split(',') }}", "more than 1000000 items");
+  assert_limit ("{{ ('x ' * 3000000).split() }}", "more than 1000000 items");
   assert_limit ("{{ 1000000007 * 10000000070 }}", "beyond 64 bits");
   assert_limit ("{{ 10 ** 19 }}", "beyond 64 bits");
   assert_limit ("{{ '99999999999999999999'|int }}", "beyond 64 bits");
