@@ -243,7 +243,7 @@ peft_device_new (const char *name, guint n_threads, GError **error)
  *
  * Lists the devices that are there.
  *
- * Returns: (transfer full) (element-type PeftDevice): the devices, the fastest kinds first
+ * Returns: (transfer container) (element-type PeftDevice): the devices, the fastest kinds first
  *
  * Since: 1.0
  */

@@ -763,7 +763,7 @@ call_new_chat (PeftGenerator *self, const char *messages)
  *
  * Continues texts, several at once, in the calling thread.
  *
- * Returns: (transfer full) (element-type PeftGenerationResult): a result for each, in their order
+ * Returns: (transfer container) (element-type PeftGenerationResult): a result for each, in their order
  *
  * Since: 1.0
  */
@@ -809,7 +809,7 @@ peft_generator_generate_async (PeftGenerator *self, const char *const *prompts,
  *
  * Ends [method@Generator.generate_async].
  *
- * Returns: (transfer full) (element-type PeftGenerationResult): a result for each prompt
+ * Returns: (transfer container) (element-type PeftGenerationResult): a result for each prompt
  *
  * Since: 1.0
  */
