@@ -210,12 +210,11 @@ v_max_lane (vf v)
   return max;
 }
 
-/* e^x as in cpu-math.h, for arguments that are not NaN. */
+/* e^x as in cpu-math.h for x ≤ 88; what it gives beyond is the caller's to discard. */
 CPU_INLINE vf
 v_exp (vf x)
 {
   x = v_max (x, v_set (-87.0f));
-  x = -v_max (-x, v_set (-88.0f));
   vf n = (x * 1.44269504088896341f + 12582912.0f) - 12582912.0f;
   vf r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
   vf p = r * 1.98412698e-4f + 1.38888889e-3f;

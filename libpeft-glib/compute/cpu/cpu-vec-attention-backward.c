@@ -32,9 +32,10 @@ typedef struct
   guint32 *temp;
 } Block;
 
+/* The first `units` of a panel of b that was made for panel_units. */
 static void
-product (const guint32 *a, gint64 rows, const guint32 *b, gint64 columns, gint64 units,
-         float *out, gint64 stride, float alpha, gboolean accumulate)
+product (const guint32 *a, gint64 rows, const guint32 *b, gint64 panel_units, gint64 columns,
+         gint64 units, float *out, gint64 stride, float alpha, gboolean accumulate)
 {
   GemmOutput c = { .data = (guint8 *) out,
                    .dtype = PEFT_DTYPE_F32,
@@ -45,7 +46,7 @@ product (const guint32 *a, gint64 rows, const guint32 *b, gint64 columns, gint64
   for (gint64 i = 0; i < rows; i += GEMM_MR)
     for (gint64 j = 0; j < columns; j += GEMM_NR)
       gemm_kernel (FALSE, MIN (GEMM_MR, rows - i), MIN (GEMM_NR, columns - j), units,
-                   a + i * GEMM_A_STRIDE, b + j * units, GEMM_NR, &c, i, j);
+                   a + i * GEMM_A_STRIDE, b + j * panel_units, GEMM_NR, &c, i, j);
 }
 
 /* scores → P and dscores → dS for key number `row` of the block. */
@@ -102,12 +103,17 @@ walk_queries (Block *block, float *dq)
   const PeftAttentionBackwardParams *p = block->backward->p;
   const PeftView *lse_view = &a->p->lse, *delta_view = &p->delta;
   float lse[ATTENTION_QUERIES], delta[ATTENTION_QUERIES], scale = (float) a->p->scale;
-  gint64 n = block->n_queries;
+  gint64 n = block->n_queries, n_keys, unused, end;
   GemmMatrix q = attention_matrix (&a->p->q, block->batch, block->head, TRUE);
   GemmMatrix dout = attention_matrix (&p->dout, block->batch, block->head, TRUE);
   GemmMatrix q_across = attention_matrix (&a->p->q, block->batch, block->head, FALSE);
   GemmMatrix do_across = attention_matrix (&p->dout, block->batch, block->head, FALSE);
 
+  /* Keys that the last of these queries sees are enough. */
+  attention_keys_of (a, block->i + n - 1, &unused, &end);
+  n_keys = CLAMP (end - block->j, 0, block->n_keys);
+  if (n_keys == 0)
+    return;
   for (gint64 i = 0; i < ATTENTION_QUERIES; i++)
     {
       gint64 query = block->i + MIN (i, n - 1);
@@ -126,19 +132,19 @@ walk_queries (Block *block, float *dq)
   gemm_pack_b (&q_across, FALSE, 0, a->dim, block->i, n, block->q_across, block->temp);
   gemm_pack_b (&do_across, FALSE, 0, a->dim, block->i, n, block->do_across, block->temp);
 
-  product (block->k_rows, block->n_keys, block->q_along, n, a->dim, block->scores, GEMM_A_STRIDE,
-           scale, FALSE);
-  product (block->v_rows, block->n_keys, block->do_along, n, a->dim, block->dscores,
+  product (block->k_rows, n_keys, block->q_along, a->dim, n, a->dim, block->scores,
+           GEMM_A_STRIDE, scale, FALSE);
+  product (block->v_rows, n_keys, block->do_along, a->dim, n, a->dim, block->dscores,
            GEMM_A_STRIDE, 1, FALSE);
-  for (gint64 row = 0; row < block->n_keys; row++)
+  for (gint64 row = 0; row < n_keys; row++)
     score_row (block, row, lse, delta);
-  product ((const guint32 *) block->scores, block->n_keys, block->do_across, a->dim, n, block->dv,
-           a->padded_dim, 1, TRUE);
-  product ((const guint32 *) block->dscores, block->n_keys, block->q_across, a->dim, n, block->dk,
-           a->padded_dim, scale, TRUE);
-  transpose (block->dscores, block->n_keys, n, block->transposed);
-  product ((const guint32 *) block->transposed, n, block->k_across, a->dim, block->n_keys, dq,
-           a->dim, scale, TRUE);
+  product ((const guint32 *) block->scores, n_keys, block->do_across, n, a->dim, n,
+           block->dv, a->padded_dim, 1, TRUE);
+  product ((const guint32 *) block->dscores, n_keys, block->q_across, n, a->dim, n,
+           block->dk, a->padded_dim, scale, TRUE);
+  transpose (block->dscores, n_keys, n, block->transposed);
+  product ((const guint32 *) block->transposed, n, block->k_across, block->n_keys, a->dim,
+           n_keys, dq, a->dim, scale, TRUE);
 }
 
 static void

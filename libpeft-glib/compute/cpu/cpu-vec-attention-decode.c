@@ -49,18 +49,45 @@ line_of (const GemmMatrix *x, gint64 line, gint64 n, float *buffer)
   return buffer;
 }
 
-static gboolean
-is_visible (const Attention *a, gint64 batch, gint64 i, gint64 j)
+/* Scores of keys [j0, j0 + n) that the query does not see become -∞. */
+static void
+mask_scores (const Attention *a, gint64 batch, gint64 i, gint64 j0, gint64 n, float *s)
 {
   gint64 first, end;
 
   attention_keys_of (a, i, &first, &end);
-  if (j < first || j >= end)
-    return FALSE;
+  for (gint64 j = 0; j < MIN (first - j0, n); j++)
+    s[j] = -INFINITY;
+  for (gint64 j = MAX (end - j0, 0); j < n; j++)
+    s[j] = -INFINITY;
   if (a->q_segments == NULL)
-    return TRUE;
+    return;
   gint32 segment = attention_q_segment (a, batch, i);
-  return segment >= 0 && segment == attention_k_segment (a, batch, j);
+  for (gint64 j = 0; j < n; j++)
+    if (segment < 0 || segment != attention_k_segment (a, batch, j0 + j))
+      s[j] = -INFINITY;
+}
+
+/* s becomes e^(s - max), 0 where it was -∞; returns the largest and the sum. PIECE values can be
+ * written. */
+static void
+softmax_scores (float *s, gint64 n, float *largest, float *sum)
+{
+  vf maxes = v_set (-INFINITY), sums = { 0 };
+
+  for (gint64 j = n; j % CPU_VL != 0; j++)
+    s[j] = -INFINITY;
+  for (gint64 j = 0; j < n; j += CPU_VL)
+    maxes = v_max (maxes, v_load (s + j));
+  *largest = v_max_lane (maxes);
+  for (gint64 j = 0; j < n; j += CPU_VL)
+    {
+      vf v = v_load (s + j);
+      vf e = v_select (v > -INFINITY, v_exp (v - *largest), (vf){ 0 });
+      v_store (s + j, e);
+      sums += e;
+    }
+  *sum = v_sum (sums);
 }
 
 static void
@@ -95,23 +122,13 @@ decode_range (PeftCpuBackend *self, gconstpointer data, gint64 begin, gint64 end
           const float *key = line_of (&k, j0 + j, a->dim, buffer);
           for (gint64 row = 0; row < n_rows; row++)
             scores[row * PIECE + j]
-                = is_visible (a, batch, row % a->q_len, j0 + j)
-                      ? (float) a->p->scale * dot (queries + row * a->dim, key, a->dim)
-                      : -INFINITY;
+                = (float) a->p->scale * dot (queries + row * a->dim, key, a->dim);
         }
       for (gint64 row = 0; row < n_rows; row++)
         {
-          float *s = scores + row * PIECE, largest = -INFINITY, sum = 0;
-          for (gint64 j = 0; j < n; j++)
-            largest = MAX (largest, s[j]);
-          for (gint64 j = 0; j < n; j++)
-            {
-              s[j] = s[j] == -INFINITY ? 0.0f : expf (s[j] - largest);
-              sum += s[j];
-            }
           float *out = partial + row * partial_size (a);
-          out[0] = largest;
-          out[1] = sum;
+          mask_scores (a, batch, row % a->q_len, j0, n, scores + row * PIECE);
+          softmax_scores (scores + row * PIECE, n, &out[0], &out[1]);
           memset (out + 2, 0, (gsize) a->dim * sizeof (float));
         }
       for (gint64 j = 0; j < n; j++)

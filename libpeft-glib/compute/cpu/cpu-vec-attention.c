@@ -91,18 +91,23 @@ walk_keys (Block *block, gint64 j, gint64 n, const guint32 *keys, const guint32 
 
   for (gint64 i = 0; i < block->n_queries; i += GEMM_MR)
     {
-      gint64 rows = MIN (GEMM_MR, block->n_queries - i);
-      for (gint64 k = 0; k < n; k += GEMM_NR)
-        gemm_kernel (FALSE, rows, MIN (GEMM_NR, n - k), a->dim, block->q + i * GEMM_A_STRIDE,
+      gint64 rows = MIN (GEMM_MR, block->n_queries - i), first, end;
+      /* Keys that the last of these queries sees are enough. */
+      attention_keys_of (a, block->q0 + i + rows - 1, &first, &end);
+      gint64 n_seen = CLAMP (end - j, 0, n);
+      if (n_seen == 0)
+        continue;
+      for (gint64 k = 0; k < n_seen; k += GEMM_NR)
+        gemm_kernel (FALSE, rows, MIN (GEMM_NR, n_seen - k), a->dim, block->q + i * GEMM_A_STRIDE,
                      keys + k * a->dim, GEMM_NR, &scores, i, k);
       for (gint64 row = i; row < i + rows; row++)
         {
           float *s = block->scores + row * GEMM_A_STRIDE;
-          mask_row (block, block->q0 + row, j, j + n, s);
-          softmax_row (block, row, s, n);
+          mask_row (block, block->q0 + row, j, j + n_seen, s);
+          softmax_row (block, row, s, n_seen);
         }
       for (gint64 k = 0; k < a->dim; k += GEMM_NR)
-        gemm_kernel (FALSE, rows, MIN (GEMM_NR, a->dim - k), n,
+        gemm_kernel (FALSE, rows, MIN (GEMM_NR, a->dim - k), n_seen,
                      (const guint32 *) block->scores + i * GEMM_A_STRIDE, values + k * n, GEMM_NR,
                      &out, i, k);
     }
