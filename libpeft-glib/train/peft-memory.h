@@ -16,7 +16,7 @@ guint64 peft_memory_get_peak (void);      /* the process's peak resident set */
  * micro-batch it is run in follows the memory. */
 #define PEFT_MEMORY_AUTO_BATCH 8u
 /* Tokens of a micro-batch beyond which the processor gains nothing. */
-#define PEFT_MEMORY_MICRO_TOKENS 2048u
+#define PEFT_MEMORY_MICRO_TOKENS 1024u
 
 /* Chooses what is left open (0, AUTO) so that a pass over rows of `length` fits: no checkpointing where that fits,
  * then the largest micro-batch. PEFT_ERROR_OUT_OF_MEMORY with both sizes when one row with checkpointing does not fit

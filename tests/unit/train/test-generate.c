@@ -2,6 +2,7 @@
 #include "train-testing.h"
 
 #include "base/peft-json.h"
+#include "train/peft-engine.h"
 #include "train/peft-generate.h"
 #include "train/peft-logits.h"
 
@@ -394,8 +395,44 @@ collect (guint prompt, gint32 id, const char *text, gpointer data)
   return TRUE;
 }
 
+/* The logits behind the last token of the prompt, from a pass without a cache. */
 static void
-check_line (PeftGenerate *generate, const PeftJson *line)
+check_logits (PeftCore *core, const PeftJson *line, const GArray *ids)
+{
+  const PeftJson *expected = peft_json_get_member (line, "logits_last");
+  const gsize vocab = core->dims.vocab;
+  g_autoptr (PeftEngine) engine = peft_engine_new (core, NULL);
+  g_autoptr (PeftDataBatch) batch = peft_data_batch_new ();
+  g_autofree float *logits = g_new (float, ids->len * vocab);
+  const PeftPass pass = { .batch = 1, .length = ids->len, .logits = TRUE };
+  const PeftPassOptions options = { .logits = logits };
+  PeftPassResult result;
+  g_autoptr (GError) error = NULL;
+
+  peft_data_batch_reserve (batch, 1, ids->len);
+  batch->batch = 1;
+  batch->length = ids->len;
+  for (guint i = 0; i < ids->len; i++)
+    {
+      batch->ids[i] = g_array_index (ids, gint32, i);
+      batch->labels[i] = PEFT_DATA_IGNORED;
+      batch->positions[i] = i;
+      batch->segments[i] = 0;
+    }
+  g_assert_true (peft_engine_reserve (engine, &pass, 1, &error));
+  g_assert_true (peft_engine_run (engine, batch, &options, &result, &error));
+  g_assert_cmpuint (peft_json_get_length (expected), ==, vocab);
+  for (gsize i = 0; i < vocab; i++)
+    {
+      double value;
+
+      g_assert_true (peft_json_get_double (peft_json_get_element (expected, i), &value));
+      g_assert_cmpfloat_with_epsilon (logits[(ids->len - 1) * vocab + i], value, 1e-4);
+    }
+}
+
+static void
+check_line (PeftCore *core, PeftGenerate *generate, const PeftJson *line)
 {
   g_autoptr (GArray) ids = read_ids (line, "input_ids");
   g_autoptr (GArray) greedy = read_ids (line, "greedy_ids");
@@ -406,6 +443,7 @@ check_line (PeftGenerate *generate, const PeftJson *line)
   PeftGenerateOptions options;
   const char *text = NULL;
 
+  check_logits (core, line, ids);
   peft_generate_options_init (&options);
   options.max_new_tokens = greedy->len;
   results = peft_generate_run (generate, &(PeftPrompt){ (gint32 *) ids->data, ids->len }, 1, &options,
@@ -455,7 +493,7 @@ test_stories (gconstpointer data)
         g_autoptr (PeftJson) line = peft_json_parse (lines[i], -1, 0, &error);
 
         g_assert_no_error (error);
-        check_line (generate, line);
+        check_line (core, generate, line);
         n++;
       }
   g_assert_cmpuint (n, >, 0);
