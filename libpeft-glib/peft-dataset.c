@@ -12,6 +12,7 @@
 #include "peft-dataset-private.h"
 #include "peft-json-private.h"
 #include "peft-tokenizer-private.h"
+#include "text/peft-stream-decoder.h"
 
 G_STATIC_ASSERT ((int) PEFT_LOSS_ON_AUTO == PEFT_DATA_LOSS_AUTO);
 G_STATIC_ASSERT ((int) PEFT_LOSS_ON_ALL == PEFT_DATA_LOSS_ALL);
@@ -593,6 +594,37 @@ peft_dataset_check_finish (PeftDataset *self, GAsyncResult *result, GError **err
   return g_task_propagate_pointer (G_TASK (result), error);
 }
 
+/* The tokens of the first row; their texts together are the text. */
+static PeftJson *
+list_tokens (PeftEncodedSet *set, PeftTokenizer *tokenizer, GError **error)
+{
+  g_autoptr (PeftJson) tokens = peft_json_new_array ();
+  g_autoptr (PeftStreamDecoder) decoder
+      = tokenizer != NULL ? peft_stream_decoder_new (peft_tokenizer_get_core (tokenizer), FALSE)
+                          : NULL;
+  const gint32 *ids = peft_encoded_set_get_ids (set, 0);
+  const gint32 *labels = peft_encoded_set_get_labels (set, 0);
+  guint32 n = peft_encoded_set_get_row (set, 0)->length;
+
+  for (guint32 i = 0; i < n; i++)
+    {
+      PeftJson *token = peft_json_new_object ();
+      g_autoptr (GString) text = g_string_new (NULL);
+
+      peft_json_append (tokens, token);
+      if (decoder != NULL
+          && (!peft_stream_decoder_push (decoder, ids[i], text, error)
+              || (i + 1 == n && !peft_stream_decoder_finish (decoder, text, error))))
+        return NULL;
+      peft_json_set (token, "id", peft_json_new_int (ids[i]));
+      peft_json_set (token, "text",
+                     decoder != NULL ? peft_json_new_string_len (text->str, text->len)
+                                     : peft_json_new_null ());
+      peft_json_set (token, "learnt", peft_json_new_boolean (labels[i] != PEFT_DATA_IGNORED));
+    }
+  return g_steal_pointer (&tokens);
+}
+
 /**
  * peft_dataset_preview_row:
  * @self: a data set
@@ -605,7 +637,7 @@ peft_dataset_check_finish (PeftDataset *self, GAsyncResult *result, GError **err
  * Shows what the model will see of a row.
  *
  * The result is a JSON object: `length` before it was cut, and `tokens`, each with `id`, `text` (null without
- * a tokenizer) and `learnt`.
+ * a tokenizer) and `learnt`. A character of several tokens is the text of the last of them.
  *
  * Returns: (transfer full): JSON text
  *
@@ -617,10 +649,8 @@ peft_dataset_preview_row (PeftDataset *self, guint index, PeftTokenizer *tokeniz
 {
   g_autoptr (PeftDataSet) row = NULL;
   g_autoptr (PeftEncodedSet) encoded = NULL;
+  g_autoptr (PeftJson) tokens = NULL;
   g_autoptr (PeftJson) json = NULL;
-  const PeftEncodedRow *info;
-  const gint32 *ids, *labels;
-  PeftJson *tokens;
 
   g_return_val_if_fail (PEFT_IS_DATASET (self), NULL);
   g_return_val_if_fail (index < peft_data_set_get_n_rows (self->set), NULL);
@@ -630,24 +660,11 @@ peft_dataset_preview_row (PeftDataset *self, guint index, PeftTokenizer *tokeniz
   encoded = encode (row, tokenizer, loss_on, max_length, 0, NULL, error);
   if (encoded == NULL)
     return NULL;
-  info = peft_encoded_set_get_row (encoded, 0);
-  ids = peft_encoded_set_get_ids (encoded, 0);
-  labels = peft_encoded_set_get_labels (encoded, 0);
-  tokens = peft_json_new_array ();
-  for (guint i = 0; i < info->length; i++)
-    {
-      PeftJson *token = peft_json_new_object ();
-      g_autofree char *text
-          = tokenizer != NULL ? peft_tokenizer_decode (tokenizer, &ids[i], 1, FALSE, NULL) : NULL;
-
-      peft_json_set (token, "id", peft_json_new_int (ids[i]));
-      peft_json_set (token, "text",
-                     text != NULL ? peft_json_new_string (text) : peft_json_new_null ());
-      peft_json_set (token, "learnt", peft_json_new_boolean (labels[i] != PEFT_DATA_IGNORED));
-      peft_json_append (tokens, token);
-    }
+  tokens = list_tokens (encoded, tokenizer, error);
+  if (tokens == NULL)
+    return NULL;
   json = peft_json_new_object ();
-  peft_json_set (json, "length", peft_json_new_int (info->full_length));
-  peft_json_set (json, "tokens", tokens);
+  peft_json_set (json, "length", peft_json_new_int (peft_encoded_set_get_row (encoded, 0)->full_length));
+  peft_json_set (json, "tokens", g_steal_pointer (&tokens));
   return peft_json_to_string (json, PEFT_JSON_WRITE_COMPACT);
 }
