@@ -328,8 +328,12 @@ peft_field_create_pspec (const PeftField *self)
     return g_param_spec_string (
         name, nick, blurb,
         is_string (initial) ? g_intern_string (peft_json_get_string (initial)) : NULL, flags);
+  /* With another default GObject would not let NULL, which is null here, be set. */
   return g_param_spec_variant (name, nick, blurb, G_VARIANT_TYPE_ANY,
-                               peft_json_to_variant (initial), flags);
+                               (self->forms & PEFT_FIELD_NULL) != 0
+                                   ? NULL
+                                   : peft_json_to_variant (initial),
+                               flags);
 }
 
 PeftJson *

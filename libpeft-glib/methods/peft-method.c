@@ -59,7 +59,14 @@ peft_method_require (const char *peft_type, GError **error)
     g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
                  _ ("the method '%s' is not supported by this version"), peft_type);
   else
-    g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FOUND, _ ("there is no method '%s'"), peft_type);
+    {
+      g_autoptr (GString) known = g_string_new (NULL);
+
+      for (guint i = 0; methods[i] != NULL; i++)
+        g_string_append_printf (known, "%s%s", i > 0 ? ", " : "", methods[i]->name);
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FOUND, _ ("there is no method '%s'; expected one of %s"),
+                   peft_type, known->str);
+    }
   return NULL;
 }
 

@@ -107,7 +107,8 @@ test_three_states (void)
   g_assert_true (peft_config_set_field (config, "target_modules", "null", &error));
   g_assert_true (peft_config_is_set (config, "target_modules"));
   assert_field (config, "target_modules", "null");
-  g_object_set (config, "target-modules", NULL, NULL);
+  g_object_set (config, "target-modules", NULL, "rank-pattern", NULL, NULL);
+  assert_field (config, "rank_pattern", "null");
   g_assert_true (peft_config_is_set (config, "target_modules"));
   g_assert_true (peft_config_set_field (config, "target_modules", "[\"q\"]", &error));
   assert_field (config, "target_modules", "[\"q\"]");
