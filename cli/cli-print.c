@@ -57,6 +57,31 @@ plain_text (const char *name, GVariant *value)
 
 static void print_value (const char *name, GVariant *value, guint indent);
 
+/* All numbers below "memory" are bytes. */
+static gboolean
+print_memory (const char *name, GVariant *object, guint indent)
+{
+  GVariantIter iter;
+  const char *part;
+  GVariant *value;
+
+  if (!g_str_equal (name, "memory"))
+    return FALSE;
+  g_print ("%*s%s\n", indent, "", name);
+  g_variant_iter_init (&iter, object);
+  while (g_variant_iter_loop (&iter, "{&sv}", &part, &value))
+    {
+      g_autofree char *text = NULL;
+
+      if (g_variant_is_of_type (value, G_VARIANT_TYPE_INT64))
+        text = cli_format_bytes (g_variant_get_int64 (value));
+      else
+        text = plain_text (part, value);
+      g_print ("%*s%-24s %s\n", indent + 2, "", part, text);
+    }
+  return TRUE;
+}
+
 static void
 print_members (GVariant *object, guint indent)
 {
@@ -126,6 +151,8 @@ print_value (const char *name, GVariant *value, guint indent)
     }
   else if (g_variant_is_of_type (value, G_VARIANT_TYPE_VARDICT))
     {
+      if (print_memory (name, value, indent))
+        return;
       g_print ("%*s%s\n", indent, "", name);
       print_members (value, indent + 2);
     }

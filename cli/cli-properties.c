@@ -280,6 +280,9 @@ parse_number (Item *item, GValue *value, GError **error)
         g_value_set_uint64 (&number, g_ascii_strtoull (item->text, NULL, 10));
       return g_value_transform (&number, value);
     }
+  /* The smallest number there is stands for "more than nothing". */
+  if (!whole && low == G_MINDOUBLE && isinf (high))
+    return wrong_value (item, _ ("a number above 0"), error);
   from = number_text (low);
   to = number_text (high);
   expected = range_text (item, whole, isinf (high), from, to);

@@ -73,49 +73,59 @@ set_field (PeftConfig *config, const char *text, GError **error)
   return quoted != NULL && peft_config_set_field (config, name, quoted, error);
 }
 
-static PeftConfig *
-make_config (const CliTrainArguments *arguments, GError **error)
-{
-  g_autoptr (PeftConfig) config = NULL;
-
-  if (arguments->config != NULL)
-    config = peft_config_load (arguments->config, error);
-  else
-    config = peft_config_new_for_method (arguments->method != NULL ? arguments->method : "LORA", error);
-  if (config == NULL)
-    return NULL;
-  if (arguments->preset != NULL && !peft_preset_apply_to_config (arguments->preset, config, error))
-    return NULL;
-  for (guint i = 0; arguments->set != NULL && arguments->set[i] != NULL; i++)
-    if (!set_field (config, arguments->set[i], error))
-      return NULL;
-  return peft_config_validate (config, error) ? g_steal_pointer (&config) : NULL;
-}
-
 static gboolean
 is_full (const CliTrainArguments *arguments)
 {
   return arguments->method != NULL && g_str_equal (arguments->method, "full");
 }
 
+gboolean
+cli_train_make_config (const CliTrainArguments *arguments, PeftConfig **out, GError **error)
+{
+  g_autoptr (PeftConfig) config = NULL;
+
+  *out = NULL;
+  if (arguments->adapter != NULL || is_full (arguments))
+    return TRUE;
+  if (arguments->config != NULL)
+    config = peft_config_load (arguments->config, error);
+  else
+    config = peft_config_new_for_method (arguments->method != NULL ? arguments->method : "LORA", error);
+  if (config == NULL)
+    return FALSE;
+  if (arguments->preset != NULL && !peft_preset_apply_to_config (arguments->preset, config, error))
+    return FALSE;
+  for (guint i = 0; arguments->set != NULL && arguments->set[i] != NULL; i++)
+    if (!set_field (config, arguments->set[i], error))
+      return FALSE;
+  if (!peft_config_validate (config, error))
+    return FALSE;
+  *out = g_steal_pointer (&config);
+  return TRUE;
+}
+
+CliStatus
+cli_train_fail_config (const char *command, const CliTrainArguments *arguments, GError *error)
+{
+  if (arguments->config != NULL || g_error_matches (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED))
+    return cli_fail (error);
+  return cli_usage (command, "%s", error->message);
+}
+
 PeftModel *
-cli_train_make_model (const CliTrainArguments *arguments, const CliCommon *common, GCancellable *cancellable,
-            GError **error)
+cli_train_make_model (const CliTrainArguments *arguments, PeftConfig *config, const CliCommon *common,
+                      GCancellable *cancellable, GError **error)
 {
   static const char *const names[] = { "default", NULL };
-  g_autoptr (PeftConfig) config = NULL;
   g_autoptr (PeftModel) model = NULL;
   gboolean done;
 
-  if (arguments->adapter == NULL && !is_full (arguments)
-      && (config = make_config (arguments, error)) == NULL)
-    return NULL;
   model = cli_open_model (common, arguments->model, NULL, cancellable, error);
   if (model == NULL)
     return NULL;
   if (arguments->adapter != NULL)
     done = peft_model_load_adapter (model, arguments->adapter, "default", error);
-  else if (is_full (arguments))
+  else if (config == NULL)
     done = peft_model_add_full_training (model, "default", error);
   else
     done = peft_model_add_adapter (model, "default", config, common->seed, error);

@@ -22,9 +22,14 @@ const GOptionEntry *cli_train_get_entries (CliTrainArguments *self);
 gboolean cli_train_is_anything_given (const CliTrainArguments *self);
 /* What makes no sense together; NULL: nothing. */
 const char *cli_train_find_contradiction (const CliTrainArguments *self);
-/* The model with what is to be trained as its adapter "default". */
-PeftModel *cli_train_make_model (const CliTrainArguments *self, const CliCommon *common,
-                                 GCancellable *cancellable, GError **error);
+/* The method's configuration; TRUE with *out NULL where there is none: --adapter, --method full. */
+gboolean cli_train_make_config (const CliTrainArguments *self, PeftConfig **out, GError **error);
+/* Says why there is none, and gives the status: a file that is wrong has failed, an option is wrong usage. */
+CliStatus cli_train_fail_config (const char *command, const CliTrainArguments *self, GError *error);
+/* The model with what is to be trained as its adapter "default"; config as made before. */
+PeftModel *cli_train_make_model (const CliTrainArguments *self, PeftConfig *config,
+                                 const CliCommon *common, GCancellable *cancellable,
+                                 GError **error);
 /* Sets the trainer's properties. What is wrong then is wrong usage. */
 gboolean cli_train_apply (const CliTrainArguments *self, const CliCommon *common,
                           PeftTrainer *trainer, GError **error);

@@ -28,10 +28,10 @@ assume_data (PeftTrainer *trainer, PeftBaseModel *base, GError **error)
 
 /* What a run with these options would need, as JSON. */
 static char *
-make_plan (const CliTrainArguments *arguments, const CliCommon *common, GCancellable *cancellable,
+make_plan (const CliTrainArguments *arguments, PeftConfig *config, const CliCommon *common, GCancellable *cancellable,
            GError **error)
 {
-  g_autoptr (PeftModel) model = cli_train_make_model (arguments, common, cancellable, error);
+  g_autoptr (PeftModel) model = cli_train_make_model (arguments, config, common, cancellable, error);
   g_autoptr (PeftDataset) dataset = NULL;
   g_autoptr (PeftDataset) eval_dataset = NULL;
   g_autoptr (PeftTrainer) trainer = NULL;
@@ -98,6 +98,7 @@ cmd_inspect (int argc, char **argv, GCancellable *cancellable)
     { "json", 0, 0, G_OPTION_ARG_NONE, &json, N_ ("print JSON"), NULL },
     G_OPTION_ENTRY_NULL,
   };
+  g_autoptr (PeftConfig) config = NULL;
   g_autofree char *text = NULL;
   g_autofree char *plan = NULL;
   g_autofree char *whole = NULL;
@@ -134,7 +135,9 @@ cmd_inspect (int argc, char **argv, GCancellable *cancellable)
         arguments.adapter = g_strdup (argv[1]);
       if (arguments.model == NULL)
         return cli_usage ("inspect", _ ("--model is needed to say what a run would need"));
-      plan = make_plan (&arguments, &common, cancellable, &error);
+      if (!cli_train_make_config (&arguments, &config, &error))
+        return cli_train_fail_config ("inspect", &arguments, error);
+      plan = make_plan (&arguments, config, &common, cancellable, &error);
       if (plan == NULL || (whole = add_plan (text, plan, &error)) == NULL)
         return cli_fail (error);
     }

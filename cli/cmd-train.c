@@ -93,6 +93,7 @@ cmd_train (int argc, char **argv, GCancellable *cancellable)
 {
   g_auto (CliCommon) common = { 0 };
   g_auto (CliTrainArguments) arguments = { 0 };
+  g_autoptr (PeftConfig) config = NULL;
   g_autoptr (PeftDataset) dataset = NULL;
   g_autoptr (PeftDataset) eval_dataset = NULL;
   g_autoptr (PeftModel) model = NULL;
@@ -123,6 +124,8 @@ cmd_train (int argc, char **argv, GCancellable *cancellable)
   if (!cli_train_apply (&arguments, &common, trainer, &error))
     return cli_usage ("train", "%s", error->message);
   g_clear_object (&trainer);
+  if (!cli_train_make_config (&arguments, &config, &error))
+    return cli_train_fail_config ("train", &arguments, error);
 
   dataset = peft_dataset_load ((const char *const *) arguments.data, NULL, cancellable, &error);
   if (dataset == NULL)
@@ -133,7 +136,7 @@ cmd_train (int argc, char **argv, GCancellable *cancellable)
       if (eval_dataset == NULL)
         return cli_fail (error);
     }
-  model = cli_train_make_model (&arguments, &common, cancellable, &error);
+  model = cli_train_make_model (&arguments, config, &common, cancellable, &error);
   if (model == NULL)
     return cli_fail (error);
   trainer = peft_trainer_new (model, dataset);
