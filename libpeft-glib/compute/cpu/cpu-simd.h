@@ -214,7 +214,8 @@ v_max_lane (vf v)
 CPU_INLINE vf
 v_exp (vf x)
 {
-  x = v_max (x, v_set (-87.0f));
+  /* In this order what is not a number stays so. */
+  x = v_max (v_set (-87.0f), x);
   vf n = (x * 1.44269504088896341f + 12582912.0f) - 12582912.0f;
   vf r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
   vf p = r * 1.98412698e-4f + 1.38888889e-3f;
