@@ -64,7 +64,7 @@ read_version (PeftGguf *self, PeftGgufReader *reader, GError **error)
   const guint8 *magic;
   guint32 version;
 
-  peft_gguf_reader_set_where (reader, g_strdup (_ ("header")));
+  peft_gguf_reader_set_where (reader, g_strdup (_ ("GGUF header")));
   magic = peft_gguf_reader_take (reader, 4, error);
   if (magic == NULL)
     return FALSE;

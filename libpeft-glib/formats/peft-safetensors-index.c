@@ -40,8 +40,12 @@ list_shards (const PeftJson *map, const char *index, GError **error)
           || !shard_name_is_plain (peft_json_get_string (value)))
         {
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                       _ ("%s: weight_map: '%s': expected the name of a file in the same folder"),
-                       index, peft_json_get_name (map, i));
+                       _ ("%s: weight_map: '%s': expected the name of a file in the same folder, found "
+                          "'%s'"),
+                       index, peft_json_get_name (map, i),
+                       peft_json_get_kind (value) == PEFT_JSON_STRING
+                           ? peft_json_get_string (value)
+                           : peft_json_get_kind_name (value));
           return NULL;
         }
       g_ptr_array_add (shards, (gpointer) peft_json_get_string (value));
