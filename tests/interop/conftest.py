@@ -98,7 +98,7 @@ def run(*args, check=True, stdin=None, env=None, timeout=300):
 def forward(tmp_path, model, tensors, adapter=None, gradients=False, dtype="float32", extra=()):
     """Our logits, loss and gradients."""
     source, target = tmp_path / "input.safetensors", tmp_path / "output.safetensors"
-    save_file({k: v.contiguous() for k, v in tensors.items()}, source)
+    save_file({k: v.clone() for k, v in tensors.items()}, source)
     args = ["forward", "--model", model, "--input", source, "--output", target, "--dtype", dtype, *extra]
     if adapter is not None:
         args += ["--adapter", adapter]

@@ -123,7 +123,7 @@ GGUFS = {
     "key-cut": (gguf(keys=1, body=struct.pack("<Q", 2**40) + b"abc"), ["x.gguf"]),
     "architecture": (gguf(keys=1, body=gstr("general.architecture") + struct.pack("<I", 8) + gstr("alien")), ["alien", "llama"]),
     "no-tensors": (gguf(keys=1, body=gstr("general.architecture") + struct.pack("<I", 8) + gstr("llama")), ["token_embd.weight"]),
-    "value-type": (gguf(keys=1, body=gstr("k") + struct.pack("<I", 77)), ["k", "77"]),
+    "value-type": (gguf(keys=1, body=gstr("k") + struct.pack("<I", 77) + bytes(16)), ["k", "77"]),
     "nested-arrays": (gguf(keys=1, body=gstr("k") + struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 40), ["k"]),
     "big-endian": (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), ["x.gguf"]),
 }

@@ -11,6 +11,7 @@ from test_lora import ALL, make_adapter
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
 STEPS = 20
+RATE = 2e-3
 
 
 def peft_curve(folder, adapter, rows, batch_size, accumulation, schedule, weight_decay, max_norm, learning_rate):
@@ -51,7 +52,8 @@ def peft_curve(folder, adapter, rows, batch_size, accumulation, schedule, weight
 ])
 def test_curve(tmp_path, model_folder, family, schedule, accumulation, weight_decay, max_norm):
     folder, adapter, out = model_folder(family), tmp_path / "start", tmp_path / "out"
-    make_adapter(folder, adapter, dict(r=4, lora_alpha=8, target_modules=ALL))
+    # Weaker than elsewhere: with strong adapters two float32 programs drift apart within a few steps, whoever they are.
+    make_adapter(folder, adapter, dict(r=4, lora_alpha=8, target_modules=ALL), strength=0.1)
     ids, _ = batch(seed=9, rows=8, length=24)
     # Rows of different lengths, so that means over rows and over tokens differ.
     rows = [row[: 24 - 2 * i].tolist() for i, row in enumerate(ids)]
@@ -59,12 +61,12 @@ def test_curve(tmp_path, model_folder, family, schedule, accumulation, weight_de
     data.write_text("".join(json.dumps({"input_ids": r}) + "\n" for r in rows))
     log = tmp_path / "log.jsonl"
     run("train", "--model", folder, "--data", data, "--output", out, "--adapter", adapter, "--no-shuffle",
-        "--batch-size", 2, "--gradient-accumulation", accumulation, "--max-steps", STEPS, "--learning-rate", 5e-3,
+        "--batch-size", 2, "--gradient-accumulation", accumulation, "--max-steps", STEPS, "--learning-rate", RATE,
         "--schedule", schedule, *(["--warmup-ratio", 0] if schedule == "constant" else ["--warmup-steps", 3]), "--weight-decay", weight_decay,
         "--max-grad-norm", max_norm, "--dtype", "float32", "--log-json", log)
     steps = [json.loads(line) for line in log.read_text().splitlines()]
     ours = [s for s in steps if "step" in s and "loss" in s and not s.get("eval")]
-    losses, norms = peft_curve(folder, adapter, rows, 2, accumulation, schedule, weight_decay, max_norm, 5e-3)
+    losses, norms = peft_curve(folder, adapter, rows, 2, accumulation, schedule, weight_decay, max_norm, RATE)
     assert [s["step"] for s in ours] == list(range(1, STEPS + 1))
     assert abs(losses[-1] - losses[0]) >= 0.05 * losses[0] or min(losses) <= 0.95 * losses[0]
     for i, s in enumerate(ours):
