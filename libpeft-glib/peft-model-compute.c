@@ -171,7 +171,7 @@ peft_model_forward (PeftModel *self, const gint32 *ids, gsize n_ids, GCancellabl
   if (n_ids > PEFT_DATA_MAX_ROW_IDS)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _ ("expected at most %u ids, found %" G_GSIZE_FORMAT), PEFT_DATA_MAX_ROW_IDS,
+                   _ ("expected at most %u ids, found %zu"), PEFT_DATA_MAX_ROW_IDS,
                    n_ids);
       return NULL;
     }
@@ -179,8 +179,7 @@ peft_model_forward (PeftModel *self, const gint32 *ids, gsize n_ids, GCancellabl
     if (ids[i] < 0 || ids[i] >= vocab)
       {
         g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                     _ ("id %" G_GSIZE_FORMAT ": expected 0 to %" G_GINT64_FORMAT ", found %d"), i,
-                     vocab - 1, ids[i]);
+                     _ ("id %zu: expected 0 to %d, found %d"), i, (int) vocab - 1, ids[i]);
         return NULL;
       }
   return peft_worker_run (peft_model_get_worker (self), _ ("computing"), self, (gpointer) &data,

@@ -811,7 +811,7 @@ peft_model_set_active (PeftModel *self, const char *const *names, const double *
   if (n_weights > 0 && n_weights != g_strv_length ((GStrv) names))
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                   _ ("expected as many weights as adapters (%u), found %" G_GSIZE_FORMAT),
+                   _ ("expected as many weights as adapters (%u), found %zu"),
                    g_strv_length ((GStrv) names), n_weights);
       return FALSE;
     }

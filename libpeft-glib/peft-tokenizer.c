@@ -415,7 +415,7 @@ parse_ids (const char *json, GError **error)
           || id > G_MAXINT32)
         {
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-                       _ ("item %" G_GSIZE_FORMAT ": expected a token id, found %s"), i,
+                       _ ("item %zu: expected a token id, found %s"), i,
                        peft_json_get_kind_name (item));
           return NULL;
         }

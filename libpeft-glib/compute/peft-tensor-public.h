@@ -16,6 +16,8 @@ G_BEGIN_DECLS
  *
  * Tensors carry data in and out of models and files. They are immutable from outside the library and
  * have no arithmetic.
+ *
+ * Since: 1.0
  */
 typedef struct _PeftTensor PeftTensor;
 

@@ -15,6 +15,8 @@ G_DECLARE_DERIVABLE_TYPE (PeftConfig, peft_config, PEFT, CONFIG, GObject)
  * PeftConfigClass:
  *
  * The class of adapter configurations; methods derive from it.
+ *
+ * Since: 1.0
  */
 struct _PeftConfigClass
 {
