@@ -269,6 +269,37 @@ test_output (Fixture *fixture, gconstpointer data)
   }
 }
 
+/* The plan of a run is the one it then has. */
+static void
+test_plan (Fixture *fixture, gconstpointer data)
+{
+  g_autoptr (PeftCore) core = load_core (fixture->model, "reference", 1);
+  g_autoptr (PeftEncodedSet) set = make_set (9, 9);
+  g_autoptr (PeftAdapter) planned = active_adapter (core, ALL_LINEAR);
+  g_autoptr (PeftAdapter) trained = NULL;
+  g_autoptr (GError) error = NULL;
+  g_auto (Record) record = { 0 };
+  PeftTrainOptions options;
+  PeftTrainResult before, after;
+  PeftMemoryPlan plan;
+
+  record_init (&record);
+  options_for (&options, set);
+  options.batch_size = 0;
+  options.max_steps = 0;
+  options.learning_rate = -1;
+  g_assert_true (peft_train_plan (planned, &options, &before, &plan, &error));
+  g_assert_no_error (error);
+  peft_adapter_set_active (planned, FALSE, 1);
+  trained = train (core, ALL_LINEAR, &options, &record, &after);
+  g_assert_cmpuint (before.total_steps, ==, 6); /* three epochs of 8 + 1 rows */
+  g_assert_cmpuint (before.total_steps, ==, after.steps);
+  g_assert_cmpuint (before.micro_batch, ==, after.micro_batch);
+  g_assert_cmpfloat (before.learning_rate, ==, planned->method->learning_rate);
+  g_assert_cmpuint (plan.total, ==, record.plan.total);
+  g_assert_cmpuint (plan.total, >, 0);
+}
+
 static void
 test_keep_best (Fixture *fixture, gconstpointer data)
 {
@@ -415,6 +446,7 @@ main (int argc, char **argv)
   ADD ("resume-reference", "reference", test_resume);
   ADD ("resume-cpu", "cpu", test_resume);
   ADD ("output", NULL, test_output);
+  ADD ("plan", NULL, test_plan);
   ADD ("keep-best", GINT_TO_POINTER (FALSE), test_keep_best);
   ADD ("keep-best-output", GINT_TO_POINTER (TRUE), test_keep_best);
   ADD ("not-finite", NULL, test_not_finite);
