@@ -177,7 +177,7 @@ product_new (CpuOnednn *onednn, const CpuOnednnKey *key)
   Desc a = desc_new (key->m, key->k, type, key->a_stride, 1);
   Desc b = desc_new (key->k, key->n, type, key->trans_b ? 1 : key->b_stride,
                      key->trans_b ? key->b_stride : 1);
-  Desc c = desc_new (key->m, key->n, dnnl_f32, key->n, 1);
+  Desc c = desc_new (key->m, key->n, key->c_bf16 ? dnnl_bf16 : dnnl_f32, key->n, 1);
   Desc bias = key->bias == 0
                   ? NULL
                   : desc_new (1, key->n, key->bias == 2 ? dnnl_bf16 : dnnl_f32, key->n, 1);
@@ -288,7 +288,7 @@ cpu_onednn_product_scratch (const CpuOnednnProduct *product)
 
 void
 cpu_onednn_product_run (const CpuOnednnProduct *self, guint thread, gconstpointer a,
-                        gconstpointer b, float *c, gconstpointer bias, gpointer scratch)
+                        gconstpointer b, gpointer c, gconstpointer bias, gpointer scratch)
 {
   void *data[N_ARGS] = { (void *) a, (void *) b, c, scratch, (void *) bias };
   dnnl_exec_arg_t args[N_ARGS];

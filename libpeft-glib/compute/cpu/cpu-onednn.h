@@ -4,7 +4,7 @@
 #include <glib.h>
 
 /* The only door to oneDNN: single-threaded matrix products of one tile, c (+)= alpha · a · op (b)
- * (+ bias), c float32 with rows of n values. */
+ * (+ bias), c with rows of n values. */
 
 typedef struct _CpuOnednn CpuOnednn;
 typedef struct _CpuOnednnProduct CpuOnednnProduct;
@@ -17,6 +17,7 @@ typedef struct
   guint8 trans_b;
   guint8 bf16; /* a and b are bfloat16, else float32 */
   guint8 accumulate;
+  guint8 c_bf16; /* else float32 */
   guint8 bias; /* 0: none, 1: float32, 2: bfloat16; only with alpha 1 */
 } CpuOnednnKey;
 
@@ -30,4 +31,4 @@ CpuOnednnProduct *cpu_onednn_get (CpuOnednn *self, const CpuOnednnKey *key);
 gsize cpu_onednn_product_scratch (const CpuOnednnProduct *product);
 /* Threads may run the same product side by side. scratch is 64-byte aligned. */
 void cpu_onednn_product_run (const CpuOnednnProduct *product, guint thread, gconstpointer a,
-                             gconstpointer b, float *c, gconstpointer bias, gpointer scratch);
+                             gconstpointer b, gpointer c, gconstpointer bias, gpointer scratch);

@@ -42,7 +42,9 @@ strip_range (PeftCpuBackend *self, gconstpointer data, gint64 begin, gint64 end,
           rows = (const guint8 *) converted;
         }
       cpu_onednn_product_run (strips->product, thread, rows, problem->b.data,
-                              (float *) problem->c.data + strip * STRIP * problem->n,
+                              problem->c.data
+                                  + strip * STRIP * problem->n
+                                        * (gint64) cpu_plain_size (problem->c.dtype),
                               problem->c.bias, scratch);
     }
 }
@@ -58,7 +60,8 @@ gemm_by_onednn (PeftCpuBackend *self, const GemmProblem *problem, gboolean split
   CpuOnednnKey key;
 
   if (self->onednn == NULL || n_strips == 0 || problem->k == 0 || !a->k_lines || b->dtype != type
-      || (a->dtype != type && a->dtype != PEFT_DTYPE_F32) || c->dtype != PEFT_DTYPE_F32
+      || (a->dtype != type && a->dtype != PEFT_DTYPE_F32)
+      || (c->dtype != PEFT_DTYPE_F32 && (c->dtype != type || c->accumulate))
       || c->stride != problem->n)
     return 0;
   if (a->dtype != type && problem->k > MAX_K)
@@ -77,6 +80,7 @@ gemm_by_onednn (PeftCpuBackend *self, const GemmProblem *problem, gboolean split
   key.alpha = c->alpha;
   key.trans_b = b->k_lines != FALSE;
   key.bf16 = problem->bf16 != FALSE;
+  key.c_bf16 = c->dtype == PEFT_DTYPE_BF16;
   key.accumulate = c->accumulate != FALSE;
   key.bias = !has_bias ? 0 : c->bias_dtype == PEFT_DTYPE_BF16 ? 2 : 1;
   Strips strips = { problem, cpu_onednn_get (self->onednn, &key) };

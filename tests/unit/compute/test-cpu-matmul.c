@@ -18,6 +18,7 @@ typedef struct
   PeftDType b_type, bias_type; /* bias F64: none */
   double alpha;
   gboolean accumulate;
+  gboolean bf16_activations; /* a and c; only in bfloat16 products */
 } Case;
 
 #define NO_BIAS PEFT_DTYPE_F64
@@ -37,6 +38,8 @@ static const Case cases[] = {
   { 600, 24, 700, TRUE, FALSE, PEFT_DTYPE_F32, NO_BIAS, 0.5, TRUE },
   { 24, 600, 700, TRUE, FALSE, PEFT_DTYPE_F32, NO_BIAS, 0.5, TRUE },
   { 200, 210, 1300, TRUE, FALSE, PEFT_DTYPE_F32, NO_BIAS, 1, FALSE },
+  { 256, 200, 130, FALSE, TRUE, PEFT_DTYPE_BF16, NO_BIAS, 1, FALSE, TRUE },
+  { 300, 200, 1312, FALSE, TRUE, PEFT_DTYPE_Q8_0, PEFT_DTYPE_F32, 1, TRUE, TRUE },
   { 4, 700, 1024, FALSE, TRUE, PEFT_DTYPE_Q4_1, PEFT_DTYPE_F32, 1, FALSE },
 };
 
@@ -94,17 +97,18 @@ check_case (PeftBackend *backend, guint number, PeftComputeType compute)
   const Case *t = &cases[number];
   gint64 m = t->m, n = t->n, k = t->k;
   gboolean has_bias = t->bias_type != NO_BIAS;
+  PeftDType activation = t->bf16_activations ? PEFT_DTYPE_BF16 : PEFT_DTYPE_F32;
   g_autofree float *a = g_new (float, m * k), *b = g_new (float, n * k);
   g_autofree float *c = g_new (float, m * n), *bias = g_new (float, n), *out = g_new (float, m * n);
-  g_autofree guint8 *a_data = random_values (PEFT_DTYPE_F32, 1, m * k, a);
+  g_autofree guint8 *a_data = random_values (activation, 1, m * k, a);
   g_autofree guint8 *b_data = random_values (t->b_type, 2, n * k, b);
-  g_autofree guint8 *c_data = random_values (PEFT_DTYPE_F32, 3, m * n, c);
+  g_autofree guint8 *c_data = random_values (activation, 3, m * n, c);
   g_autofree guint8 *bias_data
       = random_values (has_bias ? t->bias_type : PEFT_DTYPE_F32, 4, n, bias);
   PeftMatmulParams p = {
-    .a = new_view (backend, PEFT_DTYPE_F32, 2, t->trans_a ? k : m, t->trans_a ? m : k, a_data),
+    .a = new_view (backend, activation, 2, t->trans_a ? k : m, t->trans_a ? m : k, a_data),
     .b = new_view (backend, t->b_type, 2, t->trans_b ? n : k, t->trans_b ? k : n, b_data),
-    .c = new_view (backend, PEFT_DTYPE_F32, 2, m, n, c_data),
+    .c = new_view (backend, activation, 2, m, n, c_data),
     .trans_a = t->trans_a,
     .trans_b = t->trans_b,
     .accumulate = t->accumulate,
@@ -116,7 +120,8 @@ check_case (PeftBackend *backend, guint number, PeftComputeType compute)
   if (has_bias)
     p.bias = new_view (backend, t->bias_type, 1, n, 0, bias_data);
   peft_backend_run (backend, PEFT_KERNEL_MATMUL, &p);
-  peft_buffer_download (p.c.buffer, 0, out, (gsize) (m * n) * sizeof (float));
+  peft_buffer_download (p.c.buffer, 0, c_data, p.c.buffer->size);
+  peft_dtype_get_info (activation)->to_f32 (c_data, out, (gsize) (m * n));
   for (gint64 i = 0; i < m; i += MAX (1, m / 41))
     for (gint64 j = 0; j < n; j++)
       {
@@ -157,7 +162,8 @@ test_large (gconstpointer isa)
   g_assert_no_error (error);
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     {
-      check_case (backend, i, PEFT_COMPUTE_F32);
+      if (!cases[i].bf16_activations)
+        check_case (backend, i, PEFT_COMPUTE_F32);
       if (backend->has_bf16)
         check_case (backend, i, PEFT_COMPUTE_BF16);
     }
