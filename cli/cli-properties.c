@@ -99,9 +99,12 @@ cli_properties_new (GType type, const char *const *skip, const char *const *auto
         item->option = g_strndup (name, strlen (name) - 1);
       else
         item->option = g_strdup (name);
-      item->description = fallback != NULL && *fallback != '\0'
+      if (g_str_has_prefix (item->option, "no-") && !g_str_equal (item->option, name))
+        item->description = g_strdup_printf (_ ("do not %s"), blurb);
+      else
+        item->description = fallback != NULL && *fallback != '\0'
                               ? g_strdup_printf (_ ("%s (default: %s)"), blurb, fallback)
-                              : g_strdup (blurb);
+                                : g_strdup (blurb);
       g_ptr_array_add (self->items, item);
     }
   return self;

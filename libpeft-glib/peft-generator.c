@@ -219,7 +219,8 @@ peft_generator_class_init (PeftGeneratorClass *klass)
    * Since: 1.0
    */
   props[PROP_MAX_NEW_TOKENS]
-      = g_param_spec_uint64 ("max-new-tokens", NULL, NULL, 0, G_MAXUINT64, 128, flags);
+      = g_param_spec_uint64 ("max-new-tokens", N_ ("New tokens"), N_ ("tokens written at most"), 0,
+                             G_MAXUINT64, 128, flags);
   /**
    * PeftGenerator:max-length:
    *
@@ -228,7 +229,9 @@ peft_generator_class_init (PeftGeneratorClass *klass)
    * Since: 1.0
    */
   props[PROP_MAX_LENGTH]
-      = g_param_spec_uint64 ("max-length", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+      = g_param_spec_uint64 ("max-length", N_ ("Maximum length"),
+                             N_ ("tokens of prompt and answer together at most; 0: no such limit"),
+                             0, G_MAXUINT64, 0, flags);
   /**
    * PeftGenerator:do-sample:
    *
@@ -236,7 +239,8 @@ peft_generator_class_init (PeftGeneratorClass *klass)
    *
    * Since: 1.0
    */
-  props[PROP_DO_SAMPLE] = g_param_spec_boolean ("do-sample", NULL, NULL, FALSE, flags);
+  props[PROP_DO_SAMPLE] = g_param_spec_boolean ("do-sample", N_ ("Sample"),
+                                                N_ ("draw tokens by chance"), FALSE, flags);
   /**
    * PeftGenerator:temperature:
    *
@@ -245,7 +249,9 @@ peft_generator_class_init (PeftGeneratorClass *klass)
    * Since: 1.0
    */
   props[PROP_TEMPERATURE]
-      = g_param_spec_double ("temperature", NULL, NULL, G_MINDOUBLE, G_MAXDOUBLE, 1, flags);
+      = g_param_spec_double ("temperature", N_ ("Temperature"),
+                             N_ ("what logits are divided by: below 1 sharper, above 1 flatter"),
+                             G_MINDOUBLE, G_MAXDOUBLE, 1, flags);
   /**
    * PeftGenerator:top-k:
    *
@@ -253,7 +259,9 @@ peft_generator_class_init (PeftGeneratorClass *klass)
    *
    * Since: 1.0
    */
-  props[PROP_TOP_K] = g_param_spec_uint ("top-k", NULL, NULL, 0, G_MAXINT, 0, flags);
+  props[PROP_TOP_K] = g_param_spec_uint ("top-k", N_ ("Top k"),
+                                         N_ ("draw from so many of the most likely tokens; 0: off"),
+                                         0, G_MAXINT, 0, flags);
   /**
    * PeftGenerator:top-p:
    *
@@ -261,7 +269,10 @@ peft_generator_class_init (PeftGeneratorClass *klass)
    *
    * Since: 1.0
    */
-  props[PROP_TOP_P] = g_param_spec_double ("top-p", NULL, NULL, 0, 1, 1, flags);
+  props[PROP_TOP_P] = g_param_spec_double (
+      "top-p", N_ ("Top p"),
+      N_ ("draw from the most likely tokens that together have this probability; 1: off"), 0, 1, 1,
+      flags);
   /**
    * PeftGenerator:min-p:
    *
@@ -269,7 +280,10 @@ peft_generator_class_init (PeftGeneratorClass *klass)
    *
    * Since: 1.0
    */
-  props[PROP_MIN_P] = g_param_spec_double ("min-p", NULL, NULL, 0, 1, 0, flags);
+  props[PROP_MIN_P] = g_param_spec_double (
+      "min-p", N_ ("Min p"),
+      N_ ("draw from tokens with this share of the most likely one's probability; 0: off"), 0, 1, 0,
+      flags);
   /**
    * PeftGenerator:repetition-penalty:
    *
@@ -277,8 +291,10 @@ peft_generator_class_init (PeftGeneratorClass *klass)
    *
    * Since: 1.0
    */
-  props[PROP_REPETITION_PENALTY]
-      = g_param_spec_double ("repetition-penalty", NULL, NULL, G_MINDOUBLE, G_MAXDOUBLE, 1, flags);
+  props[PROP_REPETITION_PENALTY] = g_param_spec_double (
+      "repetition-penalty", N_ ("Repetition penalty"),
+      N_ ("above 1, tokens that are there already become less likely; 1: off"), G_MINDOUBLE,
+      G_MAXDOUBLE, 1, flags);
   /**
    * PeftGenerator:stop:
    *
@@ -286,7 +302,9 @@ peft_generator_class_init (PeftGeneratorClass *klass)
    *
    * Since: 1.0
    */
-  props[PROP_STOP] = g_param_spec_boxed ("stop", NULL, NULL, G_TYPE_STRV, flags);
+  props[PROP_STOP] = g_param_spec_boxed (
+      "stop", N_ ("Stop"), N_ ("text that ends the answer and is not part of it; may be repeated"),
+      G_TYPE_STRV, flags);
   /**
    * PeftGenerator:add-special:
    *
@@ -294,7 +312,9 @@ peft_generator_class_init (PeftGeneratorClass *klass)
    *
    * Since: 1.0
    */
-  props[PROP_ADD_SPECIAL] = g_param_spec_boolean ("add-special", NULL, NULL, TRUE, flags);
+  props[PROP_ADD_SPECIAL] = g_param_spec_boolean (
+      "add-special", N_ ("Special tokens"),
+      N_ ("give prompts the special tokens that the model expects"), TRUE, flags);
   /**
    * PeftGenerator:system:
    *
@@ -302,7 +322,9 @@ peft_generator_class_init (PeftGeneratorClass *klass)
    *
    * Since: 1.0
    */
-  props[PROP_SYSTEM] = g_param_spec_string ("system", NULL, NULL, NULL, flags);
+  props[PROP_SYSTEM] = g_param_spec_string (
+      "system", N_ ("System message"), N_ ("message put before conversations that begin with none"),
+      NULL, flags);
   /**
    * PeftGenerator:seed:
    *
@@ -310,7 +332,8 @@ peft_generator_class_init (PeftGeneratorClass *klass)
    *
    * Since: 1.0
    */
-  props[PROP_SEED] = g_param_spec_uint64 ("seed", NULL, NULL, 0, G_MAXUINT64, 42, flags);
+  props[PROP_SEED] = g_param_spec_uint64 ("seed", N_ ("Seed"), N_ ("seed of the draws"), 0,
+                                          G_MAXUINT64, 42, flags);
   g_object_class_install_properties (object_class, N_PROPS, props);
 
   /**

@@ -3,6 +3,8 @@
 
 #include "peft-trainer-private.h"
 
+#include <glib/gi18n-lib.h>
+
 #include "peft-enum-types.h"
 
 /* The trainer's properties that are settings of a run. */
@@ -199,8 +201,8 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_OUTPUT]
-      = g_param_spec_string ("output", NULL, NULL, NULL, flags);
+  props[SETTING_OUTPUT] = g_param_spec_string (
+      "output", N_ ("Output"), N_ ("folder for adapter, model card and checkpoints"), NULL, flags);
   /**
    * PeftTrainer:log-json:
    *
@@ -208,8 +210,9 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_LOG_JSON]
-      = g_param_spec_string ("log-json", NULL, NULL, NULL, flags);
+  props[SETTING_LOG_JSON] = g_param_spec_string (
+      "log-json", N_ ("JSON log"),
+      N_ ("file that gets a JSON object a line for steps, evaluations and the end"), NULL, flags);
   /**
    * PeftTrainer:epochs:
    *
@@ -217,8 +220,8 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_EPOCHS]
-      = g_param_spec_uint ("epochs", NULL, NULL, 1, G_MAXUINT, 3, flags);
+  props[SETTING_EPOCHS] = g_param_spec_uint ("epochs", N_ ("Epochs"), N_ ("passes over the data"),
+                                             1, G_MAXUINT, 3, flags);
   /**
    * PeftTrainer:max-steps:
    *
@@ -226,8 +229,9 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_MAX_STEPS]
-      = g_param_spec_uint64 ("max-steps", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+  props[SETTING_MAX_STEPS] = g_param_spec_uint64 (
+      "max-steps", N_ ("Steps"), N_ ("optimiser steps, instead of epochs; 0: as epochs say"), 0,
+      G_MAXUINT64, 0, flags);
   /**
    * PeftTrainer:batch-size:
    *
@@ -235,8 +239,8 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_BATCH_SIZE]
-      = g_param_spec_uint ("batch-size", NULL, NULL, 0, G_MAXUINT32, 0, flags);
+  props[SETTING_BATCH_SIZE] = g_param_spec_uint (
+      "batch-size", N_ ("Batch size"), N_ ("rows of a micro-step"), 0, G_MAXUINT32, 0, flags);
   /**
    * PeftTrainer:micro-batch-size:
    *
@@ -245,7 +249,9 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    * Since: 1.0
    */
   props[SETTING_MICRO_BATCH_SIZE]
-      = g_param_spec_uint ("micro-batch-size", NULL, NULL, 0, G_MAXUINT32, 0, flags);
+      = g_param_spec_uint ("micro-batch-size", N_ ("Micro-batch size"),
+                           N_ ("rows computed at a time; does not change the result's meaning"), 0,
+                           G_MAXUINT32, 0, flags);
   /**
    * PeftTrainer:gradient-accumulation:
    *
@@ -254,7 +260,8 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    * Since: 1.0
    */
   props[SETTING_GRADIENT_ACCUMULATION]
-      = g_param_spec_uint ("gradient-accumulation", NULL, NULL, 1, G_MAXUINT32, 1, flags);
+      = g_param_spec_uint ("gradient-accumulation", N_ ("Gradient accumulation"),
+                           N_ ("micro-steps of an optimiser step"), 1, G_MAXUINT32, 1, flags);
   /**
    * PeftTrainer:max-length:
    *
@@ -263,7 +270,8 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    * Since: 1.0
    */
   props[SETTING_MAX_LENGTH]
-      = g_param_spec_uint ("max-length", NULL, NULL, 1, G_MAXUINT32, 2048, flags);
+      = g_param_spec_uint ("max-length", N_ ("Maximum length"),
+                           N_ ("tokens of a row that are kept"), 1, G_MAXUINT32, 2048, flags);
   /**
    * PeftTrainer:packing:
    *
@@ -271,8 +279,8 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_PACKING]
-      = g_param_spec_boolean ("packing", NULL, NULL, FALSE, flags);
+  props[SETTING_PACKING] = g_param_spec_boolean (
+      "packing", N_ ("Packing"), N_ ("let short rows share one line of a batch"), FALSE, flags);
   /**
    * PeftTrainer:shuffle:
    *
@@ -280,8 +288,8 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_SHUFFLE]
-      = g_param_spec_boolean ("shuffle", NULL, NULL, TRUE, flags);
+  props[SETTING_SHUFFLE] = g_param_spec_boolean (
+      "shuffle", N_ ("Shuffle"), N_ ("give every epoch an order of its own"), TRUE, flags);
   /**
    * PeftTrainer:seed:
    *
@@ -289,8 +297,8 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_SEED]
-      = g_param_spec_uint64 ("seed", NULL, NULL, 0, G_MAXUINT64, 42, flags);
+  props[SETTING_SEED] = g_param_spec_uint64 (
+      "seed", N_ ("Seed"), N_ ("seed of order, dropout and samples"), 0, G_MAXUINT64, 42, flags);
   /**
    * PeftTrainer:learning-rate:
    *
@@ -298,8 +306,9 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_LEARNING_RATE]
-      = g_param_spec_double ("learning-rate", NULL, NULL, -1, G_MAXDOUBLE, -1, flags);
+  props[SETTING_LEARNING_RATE] = g_param_spec_double (
+      "learning-rate", N_ ("Learning rate"),
+      N_ ("highest learning rate; auto: what suits the method"), -1, G_MAXDOUBLE, -1, flags);
   /**
    * PeftTrainer:schedule:
    *
@@ -307,8 +316,9 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_SCHEDULE]
-      = g_param_spec_string ("schedule", NULL, NULL, "cosine", flags);
+  props[SETTING_SCHEDULE] = g_param_spec_string (
+      "schedule", N_ ("Schedule"), N_ ("how the learning rate goes: constant, linear or cosine"),
+      "cosine", flags);
   /**
    * PeftTrainer:warmup-ratio:
    *
@@ -316,8 +326,9 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_WARMUP_RATIO]
-      = g_param_spec_double ("warmup-ratio", NULL, NULL, 0, 1, 0.03, flags);
+  props[SETTING_WARMUP_RATIO] = g_param_spec_double (
+      "warmup-ratio", N_ ("Warm-up ratio"),
+      N_ ("share of the steps in which the learning rate rises from 0"), 0, 1, 0.03, flags);
   /**
    * PeftTrainer:warmup-steps:
    *
@@ -325,8 +336,10 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_WARMUP_STEPS]
-      = g_param_spec_int64 ("warmup-steps", NULL, NULL, -1, G_MAXINT64, -1, flags);
+  props[SETTING_WARMUP_STEPS] = g_param_spec_int64 (
+      "warmup-steps", N_ ("Warm-up steps"),
+      N_ ("steps in which the learning rate rises from 0; auto: as the ratio says"), -1, G_MAXINT64,
+      -1, flags);
   /**
    * PeftTrainer:optimizer:
    *
@@ -334,8 +347,8 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_OPTIMIZER]
-      = g_param_spec_string ("optimizer", NULL, NULL, "adamw", flags);
+  props[SETTING_OPTIMIZER] = g_param_spec_string ("optimizer", N_ ("Optimiser"),
+                                                  N_ ("optimiser: adamw"), "adamw", flags);
   /**
    * PeftTrainer:weight-decay:
    *
@@ -343,8 +356,9 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_WEIGHT_DECAY]
-      = g_param_spec_double ("weight-decay", NULL, NULL, 0, G_MAXDOUBLE, 0, flags);
+  props[SETTING_WEIGHT_DECAY] = g_param_spec_double (
+      "weight-decay", N_ ("Weight decay"), N_ ("weight decay; biases and norm weights have none"),
+      0, G_MAXDOUBLE, 0, flags);
   /**
    * PeftTrainer:max-grad-norm:
    *
@@ -352,8 +366,9 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_MAX_GRAD_NORM]
-      = g_param_spec_double ("max-grad-norm", NULL, NULL, 0, G_MAXDOUBLE, 1, flags);
+  props[SETTING_MAX_GRAD_NORM] = g_param_spec_double (
+      "max-grad-norm", N_ ("Maximum gradient norm"),
+      N_ ("norm that gradients are clipped to; 0: off"), 0, G_MAXDOUBLE, 1, flags);
   /**
    * PeftTrainer:adam-beta1:
    *
@@ -361,8 +376,8 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_ADAM_BETA1]
-      = g_param_spec_double ("adam-beta1", NULL, NULL, 0, 1, 0.9, flags);
+  props[SETTING_ADAM_BETA1] = g_param_spec_double (
+      "adam-beta1", N_ ("Adam β₁"), N_ ("decay of the mean of gradients"), 0, 1, 0.9, flags);
   /**
    * PeftTrainer:adam-beta2:
    *
@@ -371,7 +386,8 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    * Since: 1.0
    */
   props[SETTING_ADAM_BETA2]
-      = g_param_spec_double ("adam-beta2", NULL, NULL, 0, 1, 0.999, flags);
+      = g_param_spec_double ("adam-beta2", N_ ("Adam β₂"),
+                             N_ ("decay of the mean of squared gradients"), 0, 1, 0.999, flags);
   /**
    * PeftTrainer:adam-epsilon:
    *
@@ -380,7 +396,8 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    * Since: 1.0
    */
   props[SETTING_ADAM_EPSILON]
-      = g_param_spec_double ("adam-epsilon", NULL, NULL, 0, G_MAXDOUBLE, 1e-8, flags);
+      = g_param_spec_double ("adam-epsilon", N_ ("Adam ε"),
+                             N_ ("what keeps the division from zero"), 0, G_MAXDOUBLE, 1e-8, flags);
   /**
    * PeftTrainer:eval-fraction:
    *
@@ -390,7 +407,8 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    * Since: 1.0
    */
   props[SETTING_EVAL_FRACTION]
-      = g_param_spec_double ("eval-fraction", NULL, NULL, 0, 1, 0, flags);
+      = g_param_spec_double ("eval-fraction", N_ ("Evaluation share"),
+                             N_ ("share of the rows set aside for evaluation"), 0, 1, 0, flags);
   /**
    * PeftTrainer:eval-every:
    *
@@ -398,8 +416,9 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_EVAL_EVERY]
-      = g_param_spec_uint64 ("eval-every", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+  props[SETTING_EVAL_EVERY] = g_param_spec_uint64 (
+      "eval-every", N_ ("Evaluate every"),
+      N_ ("steps from one evaluation to the next; 0: at the end only"), 0, G_MAXUINT64, 0, flags);
   /**
    * PeftTrainer:save-every:
    *
@@ -408,7 +427,9 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    * Since: 1.0
    */
   props[SETTING_SAVE_EVERY]
-      = g_param_spec_uint64 ("save-every", NULL, NULL, 0, G_MAXUINT64, 0, flags);
+      = g_param_spec_uint64 ("save-every", N_ ("Save every"),
+                             N_ ("steps from one checkpoint to the next; 0: only when interrupted"),
+                             0, G_MAXUINT64, 0, flags);
   /**
    * PeftTrainer:keep:
    *
@@ -416,8 +437,8 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_KEEP]
-      = g_param_spec_uint ("keep", NULL, NULL, 0, G_MAXUINT, 3, flags);
+  props[SETTING_KEEP] = g_param_spec_uint (
+      "keep", N_ ("Keep"), N_ ("checkpoints that are kept; 0: all"), 0, G_MAXUINT, 3, flags);
   /**
    * PeftTrainer:keep-best:
    *
@@ -425,8 +446,9 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_KEEP_BEST]
-      = g_param_spec_boolean ("keep-best", NULL, NULL, FALSE, flags);
+  props[SETTING_KEEP_BEST] = g_param_spec_boolean (
+      "keep-best", N_ ("Keep the best"),
+      N_ ("give the state with the smallest evaluation loss, not the last one"), FALSE, flags);
   /**
    * PeftTrainer:early-stopping:
    *
@@ -434,8 +456,10 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_EARLY_STOPPING]
-      = g_param_spec_uint ("early-stopping", NULL, NULL, 0, G_MAXUINT, 0, flags);
+  props[SETTING_EARLY_STOPPING] = g_param_spec_uint (
+      "early-stopping", N_ ("Early stopping"),
+      N_ ("evaluations without a smaller loss after which training ends; 0: never"), 0, G_MAXUINT,
+      0, flags);
   /**
    * PeftTrainer:resume:
    *
@@ -443,8 +467,9 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_RESUME]
-      = g_param_spec_boolean ("resume", NULL, NULL, FALSE, flags);
+  props[SETTING_RESUME] = g_param_spec_boolean (
+      "resume", N_ ("Resume"), N_ ("go on from the newest whole checkpoint of the output folder"),
+      FALSE, flags);
   /**
    * PeftTrainer:checkpointing:
    *
@@ -453,7 +478,9 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    * Since: 1.0
    */
   props[SETTING_CHECKPOINTING]
-      = g_param_spec_enum ("checkpointing", NULL, NULL, PEFT_TYPE_CHECKPOINTING, PEFT_CHECKPOINTING_AUTO, flags);
+      = g_param_spec_enum ("checkpointing", N_ ("Checkpointing"),
+                           N_ ("compute activations again to save memory: auto, on or off"),
+                           PEFT_TYPE_CHECKPOINTING, PEFT_CHECKPOINTING_AUTO, flags);
   /**
    * PeftTrainer:loss-on:
    *
@@ -461,8 +488,9 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_LOSS_ON]
-      = g_param_spec_enum ("loss-on", NULL, NULL, PEFT_TYPE_LOSS_ON, PEFT_LOSS_ON_AUTO, flags);
+  props[SETTING_LOSS_ON] = g_param_spec_enum (
+      "loss-on", N_ ("Learn"), N_ ("which tokens are learnt: auto, all, completion or assistant"),
+      PEFT_TYPE_LOSS_ON, PEFT_LOSS_ON_AUTO, flags);
   /**
    * PeftTrainer:quantize:
    *
@@ -470,8 +498,9 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_QUANTIZE]
-      = g_param_spec_string ("quantize", NULL, NULL, NULL, flags);
+  props[SETTING_QUANTIZE] = g_param_spec_string (
+      "quantize", N_ ("Quantise"), N_ ("type that the base model is quantised to while training"),
+      NULL, flags);
   /**
    * PeftTrainer:sample-prompts:
    *
@@ -480,8 +509,10 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * Since: 1.0
    */
-  props[SETTING_SAMPLE_PROMPTS]
-      = g_param_spec_boxed ("sample-prompts", NULL, NULL, G_TYPE_STRV, flags);
+  props[SETTING_SAMPLE_PROMPTS] = g_param_spec_boxed (
+      "sample-prompts", N_ ("Sample prompts"),
+      N_ ("prompt that the model answers at evaluations and at the end; may be repeated"),
+      G_TYPE_STRV, flags);
   /**
    * PeftTrainer:sample-tokens:
    *
@@ -490,7 +521,8 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    * Since: 1.0
    */
   props[SETTING_SAMPLE_TOKENS]
-      = g_param_spec_uint64 ("sample-tokens", NULL, NULL, 1, G_MAXUINT64, 64, flags);
+      = g_param_spec_uint64 ("sample-tokens", N_ ("Sample length"), N_ ("new tokens of a sample"),
+                             1, G_MAXUINT64, 64, flags);
 
   for (guint i = 0; i < N_SETTINGS; i++)
     g_object_class_install_property (object_class, first_id + i, props[i]);
