@@ -37,7 +37,7 @@ echo
 echo "== Fine-tuning with LoRA on data/demo/instructions.jsonl"
 "$peft" train --model "$model" --data data/demo/instructions.jsonl --output "$output" \
   --method LORA --set r=16 --set lora_alpha=32 --set 'target_modules="all-linear"' \
-  --learning-rate 5e-3 --epochs 6 --batch-size 16
+  --learning-rate 3e-3 --epochs 8 --batch-size 16
 echo
 echo "== The fine-tuned model's answers to the same questions"
 answers --adapter "$output"
