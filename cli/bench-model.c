@@ -3,6 +3,7 @@
 
 #include "bench-model.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -137,10 +138,10 @@ write_weights (const char *path, GError **error)
     {
       const Tensor *tensor = &g_array_index (tensors, Tensor, i);
       guint64 end = offset + tensor_get_n (tensor) * sizeof (guint16);
-      g_autofree char *columns = tensor->columns > 0 ? g_strdup_printf (",%" G_GUINT64_FORMAT, tensor->columns) : g_strdup ("");
+      g_autofree char *columns = tensor->columns > 0 ? g_strdup_printf (",%" PRIu64, tensor->columns) : g_strdup ("");
 
-      g_string_append_printf (header, "%s\"%s\":{\"dtype\":\"BF16\",\"shape\":[%" G_GUINT64_FORMAT "%s],\"data_offsets\":[%" G_GUINT64_FORMAT
-                              ",%" G_GUINT64_FORMAT "]}", i > 0 ? "," : "", tensor->name, tensor->rows, columns, offset, end);
+      g_string_append_printf (header, "%s\"%s\":{\"dtype\":\"BF16\",\"shape\":[%" PRIu64 "%s],\"data_offsets\":[%" PRIu64
+                              ",%" PRIu64 "]}", i > 0 ? "," : "", tensor->name, tensor->rows, columns, offset, end);
       offset = end;
     }
   g_string_append_c (header, '}');

@@ -3,6 +3,7 @@
 
 #include "cli-common.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #define MAX_THREADS 1024
@@ -108,7 +109,7 @@ check_common (const char *name, const CliCommon *common)
   if (common->threads < 0 || common->threads > MAX_THREADS)
     cli_usage (name, _ ("--threads: expected 1 to %d, found %d"), MAX_THREADS, common->threads);
   else if (common->seed < 0)
-    cli_usage (name, _ ("--seed: expected 0 or more, found %" G_GINT64_FORMAT), common->seed);
+    cli_usage (name, _ ("--seed: expected 0 or more, found %" PRIi64), common->seed);
   else if (common->verbose && common->quiet)
     cli_usage (name, _ ("--verbose and --quiet exclude each other"));
   else if (!cli_parse_dtype (common->dtype, &dtype, &error))
@@ -276,7 +277,7 @@ cli_format_bytes (guint64 bytes)
 char *
 cli_format_count (guint64 count)
 {
-  g_autofree char *digits = g_strdup_printf ("%" G_GUINT64_FORMAT, count);
+  g_autofree char *digits = g_strdup_printf ("%" PRIu64, count);
   GString *out = g_string_new (NULL);
   gsize n = strlen (digits);
 

@@ -3,6 +3,7 @@
 
 #include "cli-print.h"
 
+#include <inttypes.h>
 #include <errno.h>
 #include <glib/gi18n.h>
 #include <string.h>
@@ -46,7 +47,7 @@ plain_text (const char *name, GVariant *value)
         return cli_format_bytes (number);
       if (number >= 0 && (g_str_has_suffix (name, "parameters")))
         return cli_format_count (number);
-      return g_strdup_printf ("%" G_GINT64_FORMAT, number);
+      return g_strdup_printf ("%" PRIi64, number);
     }
   if (g_variant_is_of_type (value, G_VARIANT_TYPE_DOUBLE))
     return g_strdup_printf ("%.6g", g_variant_get_double (value));
@@ -120,7 +121,7 @@ print_list (const char *name, GVariant *list, guint indent)
   if (plain)
     {
       if (n > MAX_ITEMS)
-        g_string_append_printf (line, _ (", … (%" G_GSIZE_FORMAT " in all)"), n);
+        g_string_append_printf (line, _ (", … (%zu in all)"), n);
       g_print ("%*s%-24s %s\n", indent, "", name, n > 0 ? line->str : "–");
     }
   else

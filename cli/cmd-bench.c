@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -313,7 +314,7 @@ print_part (GVariant *part, const char *name)
       g_variant_lookup (row, "calls", "x", &calls);
       g_variant_lookup (row, "seconds", "d", &seconds);
       g_variant_lookup (row, "flops", "d", &flops);
-      g_print (_ ("  %-28s %8" G_GINT64_FORMAT " calls %10.3f ms %9.1f GFLOP/s\n"), kernel, calls, seconds * 1e3,
+      g_print (_ ("  %-28s %8" PRIi64 " calls %10.3f ms %9.1f GFLOP/s\n"), kernel, calls, seconds * 1e3,
                seconds > 0 ? flops / seconds * 1e-9 : 0);
     }
 }

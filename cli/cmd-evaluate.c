@@ -3,6 +3,8 @@
 
 #include "commands.h"
 
+#include <inttypes.h>
+
 static gboolean
 parse_loss_on (const char *text, PeftLossOn *out)
 {
@@ -76,7 +78,7 @@ cmd_evaluate (int argc, char **argv, GCancellable *cancellable)
       g_print (_ ("loss        %.6f\n"), result->loss);
       g_print (_ ("perplexity  %.4f\n"), result->perplexity);
       g_print (_ ("accuracy    %.4f\n"), result->accuracy);
-      g_print (_ ("tokens      %" G_GUINT64_FORMAT " in %" G_GUINT64_FORMAT " rows\n"), result->tokens, result->rows);
+      g_print (_ ("tokens      %" PRIu64 " in %" PRIu64 " rows\n"), result->tokens, result->rows);
     }
   return CLI_DONE;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <unistd.h>
 
@@ -19,7 +20,7 @@ format_time (double seconds)
   guint64 s = isfinite (seconds) && seconds > 0 ? (guint64) seconds : 0;
 
   if (s >= 3600)
-    return g_strdup_printf ("%" G_GUINT64_FORMAT ":%02d:%02d", s / 3600, (int) (s / 60 % 60), (int) (s % 60));
+    return g_strdup_printf ("%" PRIu64 ":%02d:%02d", s / 3600, (int) (s / 60 % 60), (int) (s % 60));
   return g_strdup_printf ("%d:%02d", (int) (s / 60), (int) (s % 60));
 }
 
@@ -37,14 +38,14 @@ on_progress (PeftTrainer *trainer, const PeftTrainingProgress *progress, Display
       for (guint i = 0; i < WIDTH; i++)
         bar[i] = i < filled ? '#' : '.';
       bar[WIDTH] = '\0';
-      g_printerr (_ ("\r[%s] %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT "  loss %.4f  %.0f tokens/s  %s left\033[K"),
+      g_printerr (_ ("\r[%s] %" PRIu64 "/%" PRIu64 "  loss %.4f  %.0f tokens/s  %s left\033[K"),
                   bar, progress->step, progress->total_steps, progress->loss,
                   progress->tokens_per_second, eta);
       display->shown = TRUE;
     }
   else if (display->verbose)
     {
-      g_printerr (_ ("step %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT "  loss %.6f  learning rate %.3g  gradient norm %.4f  "
+      g_printerr (_ ("step %" PRIu64 "/%" PRIu64 "  loss %.6f  learning rate %.3g  gradient norm %.4f  "
                      "%.0f tokens/s  %s left\n"),
                   progress->step, progress->total_steps, progress->loss, progress->learning_rate,
                   progress->grad_norm, progress->tokens_per_second, eta);
@@ -71,7 +72,7 @@ on_sample (PeftTrainer *trainer, guint64 step, const char *prompt, const char *t
            Display *display)
 {
   end_bar (display);
-  g_printerr (_ ("sample at step %" G_GUINT64_FORMAT ": %s → %s\n"), step, prompt, text);
+  g_printerr (_ ("sample at step %" PRIu64 ": %s → %s\n"), step, prompt, text);
 }
 
 static void
@@ -82,7 +83,7 @@ print_summary (const PeftTrainingResult *result, const char *output)
   g_autofree char *trainable = cli_format_count (result->trainable_parameters);
   g_autofree char *all = cli_format_count (result->all_parameters);
 
-  g_printerr (_ ("%" G_GUINT64_FORMAT " steps in %s: loss %.4f → %.4f, %.0f tokens/s, %s of memory at most\n"),
+  g_printerr (_ ("%" PRIu64 " steps in %s: loss %.4f → %.4f, %.0f tokens/s, %s of memory at most\n"),
               result->steps, seconds, result->first_loss, result->loss,
               result->seconds > 0 ? result->tokens / result->seconds : 0, memory);
   g_printerr (_ ("trained %s of %s parameters; written to %s\n"), trainable, all, output);

@@ -3,6 +3,7 @@
 
 #include "peft-model-private.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "peft-json-private.h"
@@ -49,7 +50,7 @@ peft_model_count_parameters (PeftModel *self, guint64 *trainable, guint64 *all)
 static char *
 group_digits (guint64 number)
 {
-  g_autofree char *digits = g_strdup_printf ("%" G_GUINT64_FORMAT, number);
+  g_autofree char *digits = g_strdup_printf ("%" PRIu64, number);
   gsize n = strlen (digits);
   GString *out = g_string_new (NULL);
 

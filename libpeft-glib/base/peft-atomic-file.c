@@ -3,6 +3,7 @@
 
 #include "base/peft-atomic-private.h"
 
+#include <inttypes.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gi18n-lib.h>
@@ -70,7 +71,7 @@ peft_atomic_temporary_name (const char *path, guint attempt)
 
   while (length > 1 && path[length - 1] == '/')
     length--;
-  return g_strdup_printf ("%.*s" PEFT_ATOMIC_SUFFIX "%" G_GUINT64_FORMAT, (int) length, path,
+  return g_strdup_printf ("%.*s" PEFT_ATOMIC_SUFFIX "%" PRIu64, (int) length, path,
                           (guint64) getpid () + (guint64) attempt * PEFT_ATOMIC_PID_RANGE);
 }
 

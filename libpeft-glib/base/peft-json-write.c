@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/peft-json-private.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -313,10 +314,10 @@ append_node (GString *out, const PeftJson *self, PeftJsonWriteFlags flags, guint
       g_string_append (out, self->u.boolean ? "true" : "false");
       break;
     case PEFT_JSON_INT:
-      g_string_append_printf (out, "%" G_GINT64_FORMAT, self->u.integer);
+      g_string_append_printf (out, "%" PRIi64, self->u.integer);
       break;
     case PEFT_JSON_UINT:
-      g_string_append_printf (out, "%" G_GUINT64_FORMAT, self->u.uinteger);
+      g_string_append_printf (out, "%" PRIu64, self->u.uinteger);
       break;
     case PEFT_JSON_DOUBLE:
       peft_json_append_double (out, self->u.number);

@@ -13,7 +13,7 @@ host_buffer_alloc (PeftBackend *self, PeftBuffer *buffer, GError **error)
   buffer->data = g_try_malloc0 (MAX (buffer->size, 1));
   if (buffer->data == NULL)
     g_set_error (error, PEFT_ERROR, PEFT_ERROR_OUT_OF_MEMORY,
-                 _ ("cannot allocate %" G_GSIZE_FORMAT " bytes"), buffer->size);
+                 _ ("cannot allocate %zu bytes"), buffer->size);
   return buffer->data != NULL;
 }
 

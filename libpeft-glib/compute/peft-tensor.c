@@ -86,7 +86,7 @@ peft_tensor_new_from_bytes (PeftDType dtype, const gint64 *shape, guint n_dims, 
   if (size != expected)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_SHAPE_MISMATCH,
-                   _ ("the shape needs %" G_GSIZE_FORMAT " bytes, found %" G_GSIZE_FORMAT),
+                   _ ("the shape needs %zu bytes, found %zu"),
                    expected, size);
       return NULL;
     }
@@ -109,7 +109,7 @@ peft_tensor_new_in (PeftArena *arena, PeftDType dtype, guint n_dims, const gint6
       || !peft_arena_alloc (arena, bytes, &buffer, &offset))
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_OUT_OF_MEMORY,
-                   _ ("the run's memory is too small: %" G_GSIZE_FORMAT " bytes are in use"),
+                   _ ("the run's memory is too small: %zu bytes are in use"),
                    peft_arena_get_in_use (arena));
       return NULL;
     }

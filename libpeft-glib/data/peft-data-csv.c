@@ -3,6 +3,7 @@
 
 #include "data/peft-data-records.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
@@ -82,7 +83,7 @@ check_cell_length (Csv *self, guint32 line, GError **error)
   if (self->cell->len <= self->limits->max_record_bytes)
     return TRUE;
   g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-               _ ("line %u: expected a cell of at most %" G_GUINT64_FORMAT " bytes"), line,
+               _ ("line %u: expected a cell of at most %" PRIu64 " bytes"), line,
                self->limits->max_record_bytes);
   return FALSE;
 }
@@ -180,7 +181,7 @@ read_header (Csv *self, GError **error)
       if (names->len == self->limits->max_columns)
         {
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                       _ ("line %u: expected at most %" G_GUINT64_FORMAT " columns"), line,
+                       _ ("line %u: expected at most %" PRIu64 " columns"), line,
                        self->limits->max_columns);
           return NULL;
         }

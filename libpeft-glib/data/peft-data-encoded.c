@@ -3,6 +3,7 @@
 
 #include "data/peft-data-encoded.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
@@ -103,7 +104,7 @@ peft_encoded_set_add (PeftEncodedSet *self,
   if (self->n_tokens + kept > PEFT_DATA_MAX_TOKENS)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _ ("expected at most %" G_GUINT64_FORMAT " tokens in all rows together"),
+                   _ ("expected at most %" PRIu64 " tokens in all rows together"),
                    (guint64)PEFT_DATA_MAX_TOKENS);
       return FALSE;
     }

@@ -3,6 +3,7 @@
 
 #include "data/peft-data-ids.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
@@ -24,7 +25,7 @@ read_int_list (const char *name,
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
                    _ ("%s: expected a list of %u integers as input_ids has, found: %s of "
-                      "%" G_GSIZE_FORMAT),
+                      "%zu"),
                    name, n, peft_json_get_kind_name (list),
                    is_list ? peft_json_get_length (list) : 0);
       return FALSE;
@@ -40,8 +41,8 @@ read_int_list (const char *name,
           g_autofree char *found = peft_json_to_string (element, PEFT_JSON_WRITE_COMPACT);
 
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-                       _ ("%s[%u]: expected an integer from %" G_GINT64_FORMAT
-                          " to %" G_GINT64_FORMAT ", found: %.40s"),
+                       _ ("%s[%u]: expected an integer from %" PRIi64
+                          " to %" PRIi64 ", found: %.40s"),
                        name, i, low, high, found);
           return FALSE;
         }
@@ -105,7 +106,7 @@ peft_data_ids_read (const PeftJson *list,
   if (n > PEFT_DATA_MAX_ROW_IDS)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _ ("input_ids: expected at most %u ids, found %" G_GSIZE_FORMAT),
+                   _ ("input_ids: expected at most %u ids, found %zu"),
                    PEFT_DATA_MAX_ROW_IDS, n);
       return NULL;
     }

@@ -3,6 +3,7 @@
 
 #include "data/peft-data-records.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
@@ -125,8 +126,8 @@ parse_value (Reader *self, gsize end, GError **error)
   if (end - self->at > self->limits->max_record_bytes)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _ ("line %u: expected a row of at most %" G_GUINT64_FORMAT
-                      " bytes, found %" G_GSIZE_FORMAT),
+                   _ ("line %u: expected a row of at most %" PRIu64
+                      " bytes, found %zu"),
                    self->line, self->limits->max_record_bytes, end - self->at);
       return NULL;
     }
@@ -305,7 +306,7 @@ check_wrapper (Reader *self, gsize start, guint32 line, gsize list, gsize end, G
     {
       g_set_error (
           error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-          _ ("line %u: expected at most %" G_GUINT64_FORMAT " bytes beside the list of rows"), line,
+          _ ("line %u: expected at most %" PRIu64 " bytes beside the list of rows"), line,
           self->limits->max_record_bytes);
       return FALSE;
     }

@@ -347,7 +347,7 @@ check_count (
   if (n <= PEFT_DATA_MAX_MESSAGES)
     return TRUE;
   g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-               _ ("%s: expected at most %u messages, found %" G_GSIZE_FORMAT), field,
+               _ ("%s: expected at most %u messages, found %zu"), field,
                PEFT_DATA_MAX_MESSAGES, n);
   return FALSE;
 }

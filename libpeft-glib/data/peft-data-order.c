@@ -3,6 +3,7 @@
 
 #include "data/peft-data-order.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 #include <math.h>
 
@@ -45,7 +46,7 @@ peft_data_order_get_epoch (PeftDataOrder *self, guint64 epoch)
     return self->indices;
   if (self->shuffle)
     {
-      g_autofree char *name = g_strdup_printf ("data-order/%" G_GUINT64_FORMAT, epoch);
+      g_autofree char *name = g_strdup_printf ("data-order/%" PRIu64, epoch);
 
       peft_random_permutation (self->seed, peft_random_stream (name), self->indices, self->n);
     }

@@ -3,6 +3,7 @@
 
 #include "data/peft-data-reader.h"
 
+#include <inttypes.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gi18n-lib.h>
@@ -61,7 +62,7 @@ static gboolean
 fail_too_large (const char *path, guint64 limit, GError **error)
 {
   g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-               _ ("%s: expected a file of at most %" G_GUINT64_FORMAT " bytes"), path, limit);
+               _ ("%s: expected a file of at most %" PRIu64 " bytes"), path, limit);
   return FALSE;
 }
 
@@ -189,7 +190,7 @@ record_cb (PeftJson *record, guint32 number, guint32 line, gpointer user_data, G
   if (peft_data_set_get_n_rows (self->set) >= self->options.max_rows)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _ ("row %u: expected at most %" G_GUINT64_FORMAT " rows"), number,
+                   _ ("row %u: expected at most %" PRIu64 " rows"), number,
                    self->options.max_rows);
       return FALSE;
     }
@@ -328,7 +329,7 @@ peft_data_read (const char *const *paths,
   if (n_paths == 0 || n_paths > PEFT_DATA_MAX_FILES)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                   _ ("expected 1 to %u data files, found %" G_GSIZE_FORMAT), PEFT_DATA_MAX_FILES,
+                   _ ("expected 1 to %u data files, found %zu"), PEFT_DATA_MAX_FILES,
                    n_paths);
       return NULL;
     }

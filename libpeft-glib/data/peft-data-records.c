@@ -3,6 +3,7 @@
 
 #include "data/peft-data-records.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
@@ -169,7 +170,7 @@ peft_data_records_read_paragraphs (const char *text,
       if (paragraph->len > limits->max_record_bytes)
         {
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                       _ ("line %u: expected a paragraph of at most %" G_GUINT64_FORMAT " bytes"),
+                       _ ("line %u: expected a paragraph of at most %" PRIu64 " bytes"),
                        start, limits->max_record_bytes);
           return FALSE;
         }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include <inttypes.h>
 #include <errno.h>
 #include <glib/gi18n-lib.h>
 #include <string.h>
@@ -303,7 +304,7 @@ decode_entry (const PeftTensorEntry *entry, GError **error)
 
   if (values == NULL)
     g_set_error (error, PEFT_ERROR, PEFT_ERROR_OUT_OF_MEMORY,
-                 _ ("%s: %s: no memory for %" G_GUINT64_FORMAT " values"), entry->file, entry->name,
+                 _ ("%s: %s: no memory for %" PRIu64 " values"), entry->file, entry->name,
                  n);
   else
     peft_dtype_get_info (entry->dtype)->to_f32 (entry->data, values, n);

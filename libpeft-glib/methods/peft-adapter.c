@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 #include <math.h>
 #include <string.h>
@@ -87,7 +88,7 @@ peft_slot_read (PeftSlot *self, PeftTensor *frozen, PeftParam *trained, GError *
   if (values == NULL)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_OUT_OF_MEMORY,
-                   _ ("%s: no memory for %" G_GUINT64_FORMAT " values"), self->path, n);
+                   _ ("%s: no memory for %" PRIu64 " values"), self->path, n);
       return NULL;
     }
   if (trained != NULL)

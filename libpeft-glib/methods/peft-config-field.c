@@ -186,7 +186,7 @@ peft_field_check (const PeftField *self, const PeftJson *value, int code, GError
       && peft_json_get_length (value) > PEFT_FIELD_MAX_ITEMS)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _ ("%s: %" G_GSIZE_FORMAT " entries, at most %u are allowed"), self->name,
+                   _ ("%s: %zu entries, at most %u are allowed"), self->name,
                    peft_json_get_length (value), PEFT_FIELD_MAX_ITEMS);
       return FALSE;
     }

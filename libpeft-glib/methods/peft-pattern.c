@@ -25,7 +25,7 @@ set_pcre_error (int number, const char *regex, gsize offset, GError **error)
 
   pcre2_get_error_message (number, text, sizeof text);
   g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-               _ ("the regular expression '%s': %s at byte %" G_GSIZE_FORMAT), regex,
+               _ ("the regular expression '%s': %s at byte %zu"), regex,
                (const char *) text, offset);
 }
 
@@ -43,7 +43,7 @@ peft_pattern_new (const char *regex, PeftPatternMode mode, GError **error)
   if (length > PEFT_PATTERN_MAX_BYTES)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _ ("a regular expression of %" G_GSIZE_FORMAT " bytes, at most %u are allowed"),
+                   _ ("a regular expression of %zu bytes, at most %u are allowed"),
                    length, PEFT_PATTERN_MAX_BYTES);
       return NULL;
     }

@@ -3,6 +3,7 @@
 
 #include "models/peft-core.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 
 #include "base/peft-error.h"
@@ -37,7 +38,7 @@ tensor_from_entry (PeftCore *self, const PeftTensorEntry *entry, guint unpermute
       if (copy == NULL)
         {
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_OUT_OF_MEMORY,
-                       _ ("%s: tensor %s: no memory for %" G_GUINT64_FORMAT " bytes"), entry->file,
+                       _ ("%s: tensor %s: no memory for %" PRIu64 " bytes"), entry->file,
                        entry->name, entry->n_bytes);
           return NULL;
         }
@@ -50,7 +51,7 @@ tensor_from_entry (PeftCore *self, const PeftTensorEntry *entry, guint unpermute
         {
           g_free (copy);
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_SHAPE_MISMATCH,
-                       _ ("%s: tensor %s: %" G_GUINT64_FORMAT " rows cannot be divided among %u heads"),
+                       _ ("%s: tensor %s: %" PRIu64 " rows cannot be divided among %u heads"),
                        entry->file, entry->name, entry->shape[0], unpermute_heads);
           return NULL;
         }

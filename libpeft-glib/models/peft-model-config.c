@@ -3,6 +3,7 @@
 
 #include "models/peft-model-config.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 
 #include "base/peft-error.h"
@@ -15,7 +16,7 @@ static gboolean
 field_error (GError **error, const char *field, const char *expected, gint64 found)
 {
   g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-               _ ("%s: expected %s, found %" G_GINT64_FORMAT), field, expected, found);
+               _ ("%s: expected %s, found %" PRIi64), field, expected, found);
   return FALSE;
 }
 
@@ -25,7 +26,7 @@ check_range (const char *field, gint64 value, gint64 max, GError **error)
   if (value < 1 || value > max)
     {
       g_autofree char *expected
-          = g_strdup_printf (_ ("an integer from 1 to %" G_GINT64_FORMAT), max);
+          = g_strdup_printf (_ ("an integer from 1 to %" PRIi64), max);
       return field_error (error, field, expected, value);
     }
   return TRUE;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 #include <math.h>
 
@@ -43,7 +44,7 @@ read_window (const PeftJson *config, gboolean is_qwen, PeftDimensions *out, GErr
   if (out->window < 0)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                   _ ("sliding_window: expected a positive integer, found %" G_GINT64_FORMAT), out->window);
+                   _ ("sliding_window: expected a positive integer, found %" PRIi64), out->window);
       return FALSE;
     }
   if (is_qwen
@@ -63,7 +64,7 @@ read_window (const PeftJson *config, gboolean is_qwen, PeftDimensions *out, GErr
   if ((gint64) peft_json_get_length (types) != out->n_layers)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                   _ ("layer_types: expected %" G_GINT64_FORMAT " entries, found %" G_GSIZE_FORMAT),
+                   _ ("layer_types: expected %" PRIi64 " entries, found %zu"),
                    out->n_layers, peft_json_get_length (types));
       return FALSE;
     }
@@ -213,7 +214,7 @@ load_rope_factors (PeftCore *core, GError **error)
   if (entry->dtype != PEFT_DTYPE_F32 || entry->n_dims != 1 || entry->shape[0] != half)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_SHAPE_MISMATCH,
-                   _ ("%s: tensor rope_freqs.weight: expected F32 [%" G_GUINT64_FORMAT "]"),
+                   _ ("%s: tensor rope_freqs.weight: expected F32 [%" PRIu64 "]"),
                    entry->file, half);
       return FALSE;
     }

@@ -350,7 +350,7 @@ peft_param_set_upload_flat (PeftParamSet *self, guint which, GBytes *bytes, GErr
   if (size != peft_view_span (&flat->view))
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_SHAPE_MISMATCH,
-                   _ ("expected %" G_GSIZE_FORMAT " bytes of optimiser state, found %" G_GSIZE_FORMAT),
+                   _ ("expected %zu bytes of optimiser state, found %zu"),
                    peft_view_span (&flat->view), size);
       return FALSE;
     }

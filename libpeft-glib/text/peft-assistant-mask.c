@@ -28,7 +28,7 @@ get_messages (PeftTemplate *template, const PeftJson *variables, GError **error)
       if (role == NULL || peft_json_get_kind (role) != PEFT_JSON_STRING)
         {
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-                       _ ("messages[%" G_GSIZE_FORMAT "]: expected an object with a “role”"), i);
+                       _ ("messages[%zu]: expected an object with a “role”"), i);
           return NULL;
         }
     }
@@ -77,8 +77,8 @@ render_part (PeftTemplate *template, const PeftJson *variables, const PeftJson *
 
   if (text == NULL)
     g_prefix_error (error,
-                    _ ("messages[%" G_GSIZE_FORMAT "]: the assistant's text cannot be found, the template "
-                       "fails on the first %" G_GSIZE_FORMAT " messages alone: "),
+                    _ ("messages[%zu]: the assistant's text cannot be found, the template "
+                       "fails on the first %zu messages alone: "),
                     message, n);
   return text;
 }
@@ -117,8 +117,8 @@ check_prefix (PeftTemplate *template, const char *prefix, const char *text, gsiz
   g_autofree char *expected = quote_at (prefix, at);
   g_autofree char *found = quote_at (text, at);
   g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-               _ ("messages[%" G_GSIZE_FORMAT "]: the assistant's text cannot be found, since %s in template "
-                  "%s: they differ at byte %" G_GSIZE_FORMAT ", “%s” against “%s”"),
+               _ ("messages[%zu]: the assistant's text cannot be found, since %s in template "
+                  "%s: they differ at byte %zu, “%s” against “%s”"),
                message, what, peft_template_get_name (template), at, expected, found);
   return FALSE;
 }

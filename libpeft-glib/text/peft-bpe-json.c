@@ -109,7 +109,7 @@ bpe_new_from_json (const PeftJson *json, GError **error)
   for (gsize i = 0; i < peft_json_get_length (merges); i++)
     if (!read_merge ((PeftBpe *) model, peft_json_get_element (merges, i), error))
       {
-        g_prefix_error (error, "merges[%" G_GSIZE_FORMAT "]: ", i);
+        g_prefix_error (error, "merges[%zu]: ", i);
         return NULL;
       }
   return g_steal_pointer (&model);

@@ -238,7 +238,7 @@ peft_bpe_add_merges_from_scores (PeftBpe *self, const float *scores, gsize n, GE
       if (isnan (scores[id]))
         {
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                       _("the score of token %" G_GSIZE_FORMAT " is not a number"), id);
+                       _("the score of token %zu is not a number"), id);
           return FALSE;
         }
       /* Of a text given twice, the id that it is looked up by counts. */

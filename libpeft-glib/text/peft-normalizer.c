@@ -50,7 +50,7 @@ parse_sequence (PeftNormalizer *self, const PeftJson *json, guint depth, GError 
 
       if (part == NULL)
         {
-          g_prefix_error (error, "normalizers[%" G_GSIZE_FORMAT "]: ", i);
+          g_prefix_error (error, "normalizers[%zu]: ", i);
           return FALSE;
         }
       g_ptr_array_add (self->parts, part);

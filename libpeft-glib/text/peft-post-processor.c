@@ -4,6 +4,7 @@
 
 #include "text/peft-tokenizer-private.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 
 #include "base/peft-error.h"
@@ -27,7 +28,7 @@ append_id (PeftTokenizerCore *self, GArray *ids, const PeftJson *json, GError **
   if (value < 0 || value > peft_tokenizer_core_get_max_id (self))
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                   _("the id %" G_GINT64_FORMAT " is not in the vocabulary"), value);
+                   _("the id %" PRIi64 " is not in the vocabulary"), value);
       return FALSE;
     }
   if (ids->len >= PEFT_TOKENIZER_MAX_TEMPLATE_TOKENS)
@@ -83,7 +84,7 @@ read_template (PeftTokenizerCore *self, const PeftJson *json, GError **error)
 
       if (id == NULL)
         {
-          g_prefix_error (error, "single[%" G_GSIZE_FORMAT "]: ", i);
+          g_prefix_error (error, "single[%zu]: ", i);
           return FALSE;
         }
       if (special != NULL)
@@ -177,7 +178,7 @@ read_processor (PeftTokenizerCore *self, const PeftJson *json, guint depth, gboo
   for (gsize i = 0; i < peft_json_get_length (parts); i++)
     if (!read_processor (self, peft_json_get_element (parts, i), depth + 1, has_template, error))
       {
-        g_prefix_error (error, "processors[%" G_GSIZE_FORMAT "]: ", i);
+        g_prefix_error (error, "processors[%zu]: ", i);
         return FALSE;
       }
   return TRUE;

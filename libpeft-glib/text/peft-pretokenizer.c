@@ -62,7 +62,7 @@ parse_sequence (PeftPretokenizer *self, const PeftJson *json, guint depth, GErro
 
       if (part == NULL)
         {
-          g_prefix_error (error, "pretokenizers[%" G_GSIZE_FORMAT "]: ", i);
+          g_prefix_error (error, "pretokenizers[%zu]: ", i);
           return FALSE;
         }
       g_ptr_array_add (self->parts, part);

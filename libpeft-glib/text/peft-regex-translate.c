@@ -484,7 +484,7 @@ peft_regex_translate (const char *pattern, gsize length, GError **error)
   if (length > PEFT_REGEX_MAX_PATTERN_BYTES)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _("a regular expression has %" G_GSIZE_FORMAT
+                   _("a regular expression has %zu"
                      " bytes, at most %u are allowed"),
                    length, PEFT_REGEX_MAX_PATTERN_BYTES);
       return NULL;

@@ -73,7 +73,7 @@ make_dict (PeftTplContext *c, const PeftTplArgs *args, PeftTplKind kind)
           if (!peft_tpl_iterate (c, pairs[i], &pair, &size))
             return NULL;
           if (size != 2)
-            return peft_tpl_fail (c, _ ("dict: expected pairs, found an item of %" G_GSIZE_FORMAT " values"),
+            return peft_tpl_fail (c, _ ("dict: expected pairs, found an item of %zu values"),
                                   size);
           if (!peft_tpl_dict_set (c, dict, pair[0], pair[1]))
             return NULL;

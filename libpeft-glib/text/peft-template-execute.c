@@ -128,7 +128,7 @@ assign (PeftTplContext *c, const PeftTplNode *target, PeftTplScope *scope, PeftT
     return FALSE;
   if (n != target->n_items)
     {
-      peft_tpl_fail (c, _ ("expected %u values to unpack, found %" G_GSIZE_FORMAT), target->n_items, n);
+      peft_tpl_fail (c, _ ("expected %u values to unpack, found %zu"), target->n_items, n);
       return FALSE;
     }
   for (gsize i = 0; i < n; i++)

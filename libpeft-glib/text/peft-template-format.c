@@ -3,6 +3,7 @@
 
 #include "text/peft-template-value.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 #include <math.h>
 #include <stdio.h>
@@ -95,7 +96,7 @@ format_integer (PeftTplContext *c, GString *out, char kind, const PeftTplValue *
                           kind == 'x'   ? "%" G_GINT64_MODIFIER "x"
                           : kind == 'X' ? "%" G_GINT64_MODIFIER "X"
                           : kind == 'o' ? "%" G_GINT64_MODIFIER "o"
-                                        : "%" G_GUINT64_FORMAT,
+                                        : "%" PRIu64,
                           magnitude);
   gsize n_sign = text->len;
   for (gint64 i = digits->len; i < field->precision; i++)

@@ -3,6 +3,7 @@
 
 #include "text/peft-template-private.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 #include <math.h>
 #include <string.h>
@@ -133,7 +134,7 @@ peft_tpl_append_repr (PeftTplContext *c, GString *out, const PeftTplValue *value
       g_string_append (out, value->boolean ? "True" : "False");
       return TRUE;
     case PEFT_TPL_INTEGER:
-      g_string_append_printf (out, "%" G_GINT64_FORMAT, value->integer);
+      g_string_append_printf (out, "%" PRIi64, value->integer);
       return TRUE;
     case PEFT_TPL_BIG:
       return append (c, out, value->string.text, value->string.length);
@@ -169,14 +170,14 @@ peft_tpl_append_repr (PeftTplContext *c, GString *out, const PeftTplValue *value
       g_string_append_c (out, '>');
       return TRUE;
     case PEFT_TPL_RANGE:
-      g_string_append_printf (out, "range(%" G_GINT64_FORMAT ", %" G_GINT64_FORMAT, value->range.start,
+      g_string_append_printf (out, "range(%" PRIi64 ", %" PRIi64, value->range.start,
                               value->range.start + (gint64) value->range.n * value->range.step);
       if (value->range.step != 1)
-        g_string_append_printf (out, ", %" G_GINT64_FORMAT, value->range.step);
+        g_string_append_printf (out, ", %" PRIi64, value->range.step);
       g_string_append_c (out, ')');
       return TRUE;
     case PEFT_TPL_LOOP:
-      g_string_append_printf (out, "<LoopContext %" G_GSIZE_FORMAT "/%" G_GSIZE_FORMAT ">",
+      g_string_append_printf (out, "<LoopContext %zu/%zu>",
                               value->loop->index + 1, value->loop->n);
       return TRUE;
     case PEFT_TPL_MACRO:

@@ -16,7 +16,7 @@ peft_template_parse (const char *source, const char *name, GError **error)
   if (length > PEFT_TEMPLATE_MAX_SOURCE_BYTES)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _ ("%s: the template has %" G_GSIZE_FORMAT " bytes, more than %u"), name, length,
+                   _ ("%s: the template has %zu bytes, more than %u"), name, length,
                    PEFT_TEMPLATE_MAX_SOURCE_BYTES);
       return NULL;
     }

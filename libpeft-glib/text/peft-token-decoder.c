@@ -3,6 +3,7 @@
 
 #include "text/peft-token-decoder.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 
 #include "base/peft-error.h"
@@ -301,7 +302,7 @@ read_count (const PeftJson *json, const char *name, guint *out, GError **error)
   if (value < 0 || value > PEFT_TOKEN_DECODER_MAX_COUNT)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                   _("%s: expected 0 to %u, found %" G_GINT64_FORMAT), name,
+                   _("%s: expected 0 to %u, found %" PRIi64), name,
                    PEFT_TOKEN_DECODER_MAX_COUNT, value);
       return FALSE;
     }
@@ -521,7 +522,7 @@ add_stages (PeftTokenDecoder *self, const PeftJson *json, guint depth, GError **
   for (gsize i = 0; i < peft_json_get_length (parts); i++)
     if (!add_stages (self, peft_json_get_element (parts, i), depth + 1, error))
       {
-        g_prefix_error (error, "decoders[%" G_GSIZE_FORMAT "]: ", i);
+        g_prefix_error (error, "decoders[%zu]: ", i);
         return FALSE;
       }
   return TRUE;

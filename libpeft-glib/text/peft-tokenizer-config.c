@@ -197,7 +197,7 @@ read_token_list (PeftTokenizerCore *self, const PeftJson *list, const char *name
 
       if (!add_token (self, item, TRUE, NULL, error))
         {
-          g_prefix_error (error, "%s[%" G_GSIZE_FORMAT "]: ", name, i);
+          g_prefix_error (error, "%s[%zu]: ", name, i);
           return FALSE;
         }
     }
@@ -261,7 +261,7 @@ read_templates (PeftTokenizerCore *self, const PeftJson *json, GError **error)
 
       if (source == NULL)
         {
-          g_prefix_error (error, "chat_template[%" G_GSIZE_FORMAT "]: ", i);
+          g_prefix_error (error, "chat_template[%zu]: ", i);
           return FALSE;
         }
       peft_tokenizer_core_add_template (self, name, source);

@@ -237,7 +237,7 @@ peft_tokenizer_core_encode (PeftTokenizerCore *self, const char *text, gssize le
   if (n > PEFT_TOKENIZER_MAX_TEXT_BYTES)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _("the text has %" G_GSIZE_FORMAT " bytes, at most %u are allowed"), n,
+                   _("the text has %zu bytes, at most %u are allowed"), n,
                    PEFT_TOKENIZER_MAX_TEXT_BYTES);
       return FALSE;
     }

@@ -4,6 +4,7 @@
 
 #include "text/peft-tokenizer-private.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
@@ -80,7 +81,7 @@ read_merges (const PeftGguf *gguf, PeftBpe *bpe, GError **error)
   for (gsize i = 0; i < n; i++)
     if (!peft_bpe_add_merge_line (bpe, merges[i].data, merges[i].length, error))
       {
-        g_prefix_error (error, "%s: " KEY ("merges") "[%" G_GSIZE_FORMAT "]: ",
+        g_prefix_error (error, "%s: " KEY ("merges") "[%zu]: ",
                         peft_gguf_get_name (gguf), i);
         return FALSE;
       }
@@ -173,8 +174,8 @@ load_sentencepiece (PeftTokenizerCore *self, const PeftGguf *gguf, gboolean *add
       if (n_scores != n)
         {
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                       _("%s: " KEY ("scores") ": expected %" G_GSIZE_FORMAT
-                         " values, found %" G_GSIZE_FORMAT),
+                       _("%s: " KEY ("scores") ": expected %zu"
+                         " values, found %zu"),
                        peft_gguf_get_name (gguf), n, n_scores);
           return FALSE;
         }
@@ -216,7 +217,7 @@ read_specials (PeftTokenizerCore *self, const PeftGguf *gguf, GError **error)
       if (id >= (guint64) n)
         {
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                       _("%s: %s: %" G_GUINT64_FORMAT " is not below the number of tokens, %d"),
+                       _("%s: %s: %" PRIu64 " is not below the number of tokens, %d"),
                        peft_gguf_get_name (gguf), special_keys[i].key, id, n);
           return FALSE;
         }
@@ -242,8 +243,8 @@ read_token_types (PeftTokenizerCore *self, const PeftGguf *gguf, GError **error)
   if (n != expected)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                   _("%s: " KEY ("token_type") ": expected %" G_GSIZE_FORMAT
-                     " values, found %" G_GSIZE_FORMAT),
+                   _("%s: " KEY ("token_type") ": expected %zu"
+                     " values, found %zu"),
                    peft_gguf_get_name (gguf), expected, n);
       return FALSE;
     }

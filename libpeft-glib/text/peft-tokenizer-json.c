@@ -3,6 +3,7 @@
 
 #include "text/peft-tokenizer-private.h"
 
+#include <inttypes.h>
 #include <gio/gio.h>
 #include <glib/gi18n-lib.h>
 
@@ -41,7 +42,7 @@ read_added_token (PeftTokenizerCore *self, const PeftJson *json, GError **error)
   if (added != NULL && added->id != id)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                   _("id: “%s” has %" G_GINT64_FORMAT ", but by its place it is %d"),
+                   _("id: “%s” has %" PRIi64 ", but by its place it is %d"),
                    token.content, id, added->id);
       return FALSE;
     }
@@ -60,7 +61,7 @@ read_added_tokens (PeftTokenizerCore *self, const PeftJson *json, GError **error
   for (gsize i = 0; i < peft_json_get_length (json); i++)
     if (!read_added_token (self, peft_json_get_element (json, i), error))
       {
-        g_prefix_error (error, "added_tokens[%" G_GSIZE_FORMAT "]: ", i);
+        g_prefix_error (error, "added_tokens[%zu]: ", i);
         return FALSE;
       }
   return TRUE;
@@ -130,7 +131,7 @@ peft_tokenizer_read_file (const char *path, guint64 limit, gsize *length, GError
   if (info != NULL && (guint64) g_file_info_get_size (info) > limit)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _("%s: the file has %" G_GUINT64_FORMAT " bytes, at most %" G_GUINT64_FORMAT
+                   _("%s: the file has %" PRIu64 " bytes, at most %" PRIu64
                      " are allowed"),
                    path, (guint64) g_file_info_get_size (info), limit);
       return NULL;

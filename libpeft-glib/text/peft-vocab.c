@@ -3,6 +3,7 @@
 
 #include "text/peft-vocab.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 
 #include "base/peft-error.h"
@@ -98,7 +99,7 @@ peft_vocab_add (PeftVocab *self, const char *text, gsize length, gint64 id, GErr
   if (length > PEFT_VOCAB_MAX_TOKEN_BYTES)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _("token %" G_GINT64_FORMAT " has %" G_GSIZE_FORMAT
+                   _("token %" PRIi64 " has %zu"
                      " bytes, at most %u are allowed"),
                    id, length, PEFT_VOCAB_MAX_TOKEN_BYTES);
       return FALSE;
@@ -106,13 +107,13 @@ peft_vocab_add (PeftVocab *self, const char *text, gsize length, gint64 id, GErr
   if (!peft_text_is_utf8 (text, length))
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                   _("token %" G_GINT64_FORMAT " is not valid UTF-8"), id);
+                   _("token %" PRIi64 " is not valid UTF-8"), id);
       return FALSE;
     }
   if (id < 0 || id > PEFT_VOCAB_MAX_ID || index > (gint32) PEFT_VOCAB_MAX_ID)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_LIMIT,
-                   _("token “%.*s” has the id %" G_GINT64_FORMAT ", expected 0 to %u"),
+                   _("token “%.*s” has the id %" PRIi64 ", expected 0 to %u"),
                    (int) MIN (length, 80), text, id, PEFT_VOCAB_MAX_ID);
       return FALSE;
     }

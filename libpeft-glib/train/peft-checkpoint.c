@@ -3,6 +3,7 @@
 
 #include "train/peft-checkpoint.h"
 
+#include <inttypes.h>
 #include <errno.h>
 #include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
@@ -122,7 +123,7 @@ check_entry (const char *folder, const char *name, const PeftJson *entry, GError
   if (found_hash == NULL)
     return broken (error, folder, local_error->message);
   if (found != (guint64) bytes)
-    what = g_strdup_printf (_ ("%s: expected %" G_GINT64_FORMAT " bytes, found %" G_GUINT64_FORMAT), name,
+    what = g_strdup_printf (_ ("%s: expected %" PRIi64 " bytes, found %" PRIu64), name,
                             bytes, found);
   else if (!g_str_equal (hash, found_hash))
     what = g_strdup_printf (_ ("%s: its contents do not have the checksum written down"), name);
@@ -157,7 +158,7 @@ check_manifest (const char *folder, gint64 *step, GError **error)
 static char *
 step_folder (const char *output, guint64 step)
 {
-  g_autofree char *name = g_strdup_printf (STEP_PREFIX "%" G_GUINT64_FORMAT, step);
+  g_autofree char *name = g_strdup_printf (STEP_PREFIX "%" PRIu64, step);
   return g_build_filename (output, PEFT_CHECKPOINT_FOLDER, name, NULL);
 }
 

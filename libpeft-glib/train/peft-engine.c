@@ -3,6 +3,7 @@
 
 #include "train/peft-engine.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 #include <math.h>
 #include <string.h>
@@ -314,8 +315,8 @@ check_batch (PeftEngine *self, const PeftDataBatch *batch, GError **error)
       if (bad == batch->labels[i] && bad < vocab && (bad >= 0 || bad == PEFT_DATA_IGNORED))
         continue;
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-                   _ ("line %" G_GSIZE_FORMAT ", position %" G_GSIZE_FORMAT
-                      ": expected an id from 0 to %" G_GINT64_FORMAT ", found %d"),
+                   _ ("line %zu, position %zu"
+                      ": expected an id from 0 to %" PRIi64 ", found %d"),
                    i / batch->length, i % batch->length, vocab - 1, bad);
       return FALSE;
     }
@@ -323,7 +324,7 @@ check_batch (PeftEngine *self, const PeftDataBatch *batch, GError **error)
     if (batch->positions[i] < 0)
       {
         g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-                     _ ("line %" G_GSIZE_FORMAT ", position %" G_GSIZE_FORMAT
+                     _ ("line %zu, position %zu"
                         ": expected a position that is not negative, found %d"),
                      i / batch->length, i % batch->length, batch->positions[i]);
         return FALSE;
@@ -350,7 +351,7 @@ peft_engine_check_ids (PeftCore *core, const PeftEncodedSet *set, GError **error
               && (labels[t] == PEFT_DATA_IGNORED || (labels[t] >= 0 && labels[t] < vocab)))
             continue;
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-                       _ ("row %u of the data: %s[%u]: expected an id from 0 to %" G_GINT64_FORMAT
+                       _ ("row %u of the data: %s[%u]: expected an id from 0 to %" PRIi64
                           " (the model's vocabulary), found %d"),
                        row->source + 1, bad_id ? "input_ids" : "labels", t, vocab - 1,
                        bad_id ? ids[t] : labels[t]);

@@ -3,6 +3,7 @@
 
 #include "train/peft-forward-file.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
@@ -91,8 +92,8 @@ copy_input (const PeftTensorEntry *entry, gint64 low, gint64 high, gint32 *out, 
           && !(g_str_equal (entry->name, "labels") && value == PEFT_DATA_IGNORED))
         {
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-                       _ ("%s: tensor %s: expected numbers from %" G_GINT64_FORMAT
-                          " to %" G_GINT64_FORMAT ", found %" G_GINT64_FORMAT),
+                       _ ("%s: tensor %s: expected numbers from %" PRIi64
+                          " to %" PRIi64 ", found %" PRIi64),
                        entry->file, entry->name, low, high, value);
           return FALSE;
         }
@@ -267,7 +268,7 @@ run_and_write (PeftCore *core, PeftAdapter *adapter, const PeftDataBatch *batch,
   if (logits == NULL)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_OUT_OF_MEMORY,
-                   _ ("no memory for the logits of %" G_GUINT64_FORMAT " tokens"), n_tokens);
+                   _ ("no memory for the logits of %" PRIu64 " tokens"), n_tokens);
       return FALSE;
     }
   pass.n_labels = peft_engine_count_labels (batch);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 
 #include "base/peft-error.h"
@@ -45,7 +46,7 @@ read_sampling (const PeftJson *json, PeftGenerateOptions *out, GError **error)
   if (top_k < 0 || top_k > G_MAXINT32)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                   _ ("top_k: expected a number from 0 to %d, found %" G_GINT64_FORMAT), G_MAXINT32,
+                   _ ("top_k: expected a number from 0 to %d, found %" PRIi64), G_MAXINT32,
                    top_k);
       return FALSE;
     }

@@ -3,6 +3,7 @@
 
 #include "train/peft-generate.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
@@ -151,7 +152,7 @@ check (PeftGenerate *self, const PeftPrompt *prompts, guint n, const PeftGenerat
         if (prompts[i].ids[j] < 0 || prompts[i].ids[j] >= self->core->dims.vocab)
           {
             g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                         _ ("prompt %u: expected ids from 0 to %" G_GINT64_FORMAT ", found %d"), i + 1,
+                         _ ("prompt %u: expected ids from 0 to %" PRIi64 ", found %d"), i + 1,
                          self->core->dims.vocab - 1, prompts[i].ids[j]);
             return FALSE;
           }
@@ -226,7 +227,7 @@ take_token (Run *run, guint i, GError **error)
   if (id < 0)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FINITE,
-                   _ ("the logits of prompt %u are not finite at token %" G_GSIZE_FORMAT), i + 1,
+                   _ ("the logits of prompt %u are not finite at token %zu"), i + 1,
                    line->ids->len - line->n_prompt + 1);
       return FALSE;
     }

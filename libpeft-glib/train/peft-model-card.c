@@ -3,6 +3,7 @@
 
 #include "train/peft-model-card.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -34,7 +35,7 @@ append_row (GString *out, const char *name, double value)
 static void
 append_count (GString *out, const char *name, guint64 value)
 {
-  g_string_append_printf (out, "| %s | %" G_GUINT64_FORMAT " |\n", name, value);
+  g_string_append_printf (out, "| %s | %" PRIu64 " |\n", name, value);
 }
 
 static void

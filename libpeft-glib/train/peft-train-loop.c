@@ -3,6 +3,7 @@
 
 #include "train/peft-train-loop.h"
 
+#include <inttypes.h>
 #include <errno.h>
 #include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
@@ -130,7 +131,7 @@ evaluate (PeftTrainRun *self, GError **error)
   if (!isfinite (evaluation.loss))
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FINITE,
-                   _ ("step %" G_GUINT64_FORMAT ": the evaluation loss is not finite (%g)"),
+                   _ ("step %" PRIu64 ": the evaluation loss is not finite (%g)"),
                    self->state.step, evaluation.loss);
       return FALSE;
     }
@@ -380,7 +381,7 @@ restore_best (PeftTrainRun *self, GError **error)
     return TRUE;
   if (self->best_values != NULL)
     return peft_param_set_upload_flat (self->adapter->params, 0, self->best_values, error);
-  name = g_strdup_printf ("step-%" G_GUINT64_FORMAT, s->best_step);
+  name = g_strdup_printf ("step-%" PRIu64, s->best_step);
   folder = g_build_filename (self->options->output, PEFT_CHECKPOINT_FOLDER, name, NULL);
   best = peft_checkpoint_open (folder, error);
   return best != NULL && peft_checkpoint_restore (best, self->adapter, FALSE, error);

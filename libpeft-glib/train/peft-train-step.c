@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include <inttypes.h>
 #include <glib/gi18n-lib.h>
 #include <math.h>
 
@@ -102,17 +103,17 @@ check_finite (PeftTrainRun *self, double loss, double norm, GError **error)
   tensor = find_broken_weight (self);
   if (tensor != NULL)
     g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FINITE,
-                 _ ("step %" G_GUINT64_FORMAT
+                 _ ("step %" PRIu64
                     ": the tensor %s holds values that are not finite"),
                  step, tensor);
   else if (!isfinite (loss))
     g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FINITE,
-                 _ ("step %" G_GUINT64_FORMAT
+                 _ ("step %" PRIu64
                     ": the loss is not finite (%g); a smaller learning rate may help"),
                  step, loss);
   else
     g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FINITE,
-                 _ ("step %" G_GUINT64_FORMAT
+                 _ ("step %" PRIu64
                     ": the gradient is not finite (%g); a smaller learning rate may help"),
                  step, norm);
   return FALSE;

@@ -80,7 +80,7 @@ reference_buffer_alloc (PeftBackend *backend, PeftBuffer *buffer, GError **error
   if (data == MAP_FAILED)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_OUT_OF_MEMORY,
-                   _ ("cannot allocate %" G_GSIZE_FORMAT " bytes"), buffer->size);
+                   _ ("cannot allocate %zu bytes"), buffer->size);
       return FALSE;
     }
   buffer->data = data;
