@@ -238,7 +238,7 @@ read_array_of_arrays (PeftGgufReader *reader, guint depth, guint64 n, PeftGgufVa
 static gboolean
 read_array (PeftGgufReader *reader, guint depth, PeftGgufValue *out, GError **error)
 {
-  PeftGgufType item_type;
+  PeftGgufType item_type = PEFT_GGUF_N_TYPES;
   guint64 n;
 
   if (depth >= PEFT_GGUF_MAX_DEPTH)
@@ -376,7 +376,7 @@ peft_gguf_read_metadata (PeftGguf *self, PeftGgufReader *reader, guint64 n_keys,
     {
       PeftGgufPair pair = { 0 };
       PeftGgufString key;
-      PeftGgufType type;
+      PeftGgufType type = PEFT_GGUF_N_TYPES;
 
       peft_gguf_reader_set_where (reader, g_strdup_printf (_ ("key %" PRIu64), i));
       if (!peft_gguf_reader_name (reader, PEFT_GGUF_MAX_KEY_BYTES, &key, error))
