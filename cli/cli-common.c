@@ -85,6 +85,7 @@ cli_fail (GError *error)
 static gboolean
 parse_utf8 (GOptionContext *context, int *argc, char ***argv, GError **error)
 {
+  static GStrv parsed;
   g_auto (GStrv) arguments = g_strdupv (*argv);
 
   for (int i = 1; i < *argc; i++)
@@ -95,8 +96,10 @@ parse_utf8 (GOptionContext *context, int *argc, char ***argv, GError **error)
       }
   if (!g_option_context_parse_strv (context, &arguments, error))
     return FALSE;
-  *argc = g_strv_length (arguments);
-  *argv = g_steal_pointer (&arguments);
+  g_strfreev (parsed);
+  parsed = g_steal_pointer (&arguments);
+  *argc = g_strv_length (parsed);
+  *argv = parsed;
   return TRUE;
 }
 
