@@ -247,13 +247,13 @@ static char *
 pack (const PeftView *view, guint dim, const char *src, char *dst)
 {
   const PeftDTypeInfo *info = peft_dtype_get_info (view->dtype);
+  gboolean is_value = dim >= MIN (view->n_dims, PEFT_MAX_DIMS);
   gsize step;
 
-  if (dim >= MIN (view->n_dims, PEFT_MAX_DIMS)
-      || (peft_dtype_is_block (view->dtype) && dim == view->n_dims - 1))
+  if (is_value || (peft_dtype_is_block (view->dtype) && dim == view->n_dims - 1))
     {
-      gsize n = dim >= view->n_dims ? info->block_bytes
-                                    : view->shape[dim] / info->block_size * info->block_bytes;
+      gsize n = is_value ? info->block_bytes
+                         : view->shape[dim] / info->block_size * info->block_bytes;
       memcpy (dst, src, n);
       return dst + n;
     }
