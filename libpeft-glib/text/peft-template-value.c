@@ -489,8 +489,9 @@ peft_tpl_iterate (PeftTplContext *c, PeftTplValue *value, PeftTplValue ***items,
       *n = value->list.n;
       return peft_tpl_charge (c, *n);
     case PEFT_TPL_ITERATOR:
-      *items = value->list.items + value->list.used;
       *n = value->list.n - value->list.used;
+      if (*n > 0) /* an empty one has no items to count from */
+        *items = value->list.items + value->list.used;
       value->list.used = value->list.n;
       return peft_tpl_charge (c, *n);
     case PEFT_TPL_RANGE:
