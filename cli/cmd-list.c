@@ -29,6 +29,27 @@ cmd_devices (int argc, char **argv, GCancellable *cancellable)
   return CLI_DONE;
 }
 
+/* Names and what they are; the fields come with a name. */
+static void
+print_methods (const char *json)
+{
+  g_autoptr (GVariant) root = g_variant_ref_sink (peft_variant_new_from_json (json, NULL));
+  g_autoptr (GVariant) list = g_variant_lookup_value (root, "methods", G_VARIANT_TYPE ("av"));
+  gsize n = list != NULL ? g_variant_n_children (list) : 0;
+
+  for (gsize i = 0; i < n; i++)
+    {
+      g_autoptr (GVariant) boxed = g_variant_get_child_value (list, i);
+      g_autoptr (GVariant) method = g_variant_get_variant (boxed);
+      const char *name = "", *summary = "";
+
+      g_variant_lookup (method, "name", "&s", &name);
+      g_variant_lookup (method, "summary", "&s", &summary);
+      g_print ("%-24s %s\n", name, summary);
+    }
+  g_print ("%-24s %s\n", "full", _ ("Trains all weights of the model"));
+}
+
 CliStatus
 cmd_methods (int argc, char **argv, GCancellable *cancellable)
 {
@@ -43,6 +64,9 @@ cmd_methods (int argc, char **argv, GCancellable *cancellable)
   text = peft_methods_to_json (argc > 1 ? argv[1] : NULL, &error);
   if (text == NULL)
     return cli_fail (error);
-  cli_print_json (text, json);
+  if (argc == 1 && !json)
+    print_methods (text);
+  else
+    cli_print_json (text, json);
   return CLI_DONE;
 }
