@@ -5,23 +5,17 @@
 
 #include <inttypes.h>
 
+/* The choices are the library's. */
 static gboolean
 parse_loss_on (const char *text, PeftLossOn *out)
 {
-  static const char *const names[] = { "auto", "all", "completion", "assistant" };
-  static const PeftLossOn values[] = { PEFT_LOSS_ON_AUTO, PEFT_LOSS_ON_ALL,
-                                       PEFT_LOSS_ON_COMPLETION, PEFT_LOSS_ON_ASSISTANT };
+  g_autoptr (GEnumClass) choices = g_type_class_ref (PEFT_TYPE_LOSS_ON);
+  GEnumValue *found = g_enum_get_value_by_nick (choices, text != NULL ? text : "auto");
 
-  *out = PEFT_LOSS_ON_AUTO;
-  if (text == NULL)
-    return TRUE;
-  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
-    if (g_str_equal (text, names[i]))
-      {
-        *out = values[i];
-        return TRUE;
-      }
-  return FALSE;
+  if (found == NULL)
+    return FALSE;
+  *out = found->value;
+  return TRUE;
 }
 
 CliStatus

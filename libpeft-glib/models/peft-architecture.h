@@ -65,8 +65,6 @@ void peft_kv_cache_free (PeftKvCache *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PeftKvCache, peft_kv_cache_free)
 gint64 peft_kv_cache_get_length (PeftKvCache *self);
 void peft_kv_cache_set_length (PeftKvCache *self, gint64 length);
-guint64 peft_kv_cache_bytes (const PeftDimensions *dimensions, PeftBackend *backend, gint64 batch,
-                             gint64 capacity);
 
 /* One pass over a batch. Tensors are I32 on the core's backend. */
 typedef struct

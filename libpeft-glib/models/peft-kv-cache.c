@@ -3,8 +3,6 @@
 
 #include "models/peft-kv-cache.h"
 
-#include "base/peft-checked.h"
-
 struct _PeftKvCache
 {
   gint64 batch, capacity, length;
@@ -53,20 +51,6 @@ peft_kv_cache_set_length (PeftKvCache *self, gint64 length)
 {
   g_assert (length >= 0 && length <= self->capacity);
   self->length = length;
-}
-
-guint64
-peft_kv_cache_bytes (const PeftDimensions *dimensions, PeftBackend *backend, gint64 batch,
-                     gint64 capacity)
-{
-  const guint64 factors[] = {
-    2, dimensions->n_layers, batch, capacity, dimensions->n_kv_heads, dimensions->head_dim,
-    peft_dtype_get_info (backend->real)->block_bytes,
-  };
-  guint64 bytes = G_MAXUINT64;
-
-  peft_checked_product (factors, G_N_ELEMENTS (factors), &bytes);
-  return bytes;
 }
 
 static PeftVar *

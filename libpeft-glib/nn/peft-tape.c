@@ -288,19 +288,6 @@ peft_tape_emit_always (PeftTape *self, const PeftNodeClass *klass, PeftTensor *v
   return var;
 }
 
-PeftVar *
-peft_tape_emit_more (PeftTape *self, PeftNode *node, PeftTensor *value)
-{
-  PeftVar *var;
-
-  if (node == NULL)
-    return var_new (value, NULL);
-  g_assert (node->klass->recompute == NULL && node->n_outputs < PEFT_NODE_MAX);
-  var = var_new (value, grad_new (&value->view, self->backend->real));
-  node->outputs[node->n_outputs++] = grad_ref (var->grad);
-  return var;
-}
-
 void
 peft_node_save (PeftNode *node, PeftVar *var)
 {

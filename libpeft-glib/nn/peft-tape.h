@@ -142,8 +142,6 @@ PeftVar *peft_tape_emit (PeftTape *self, const PeftNodeClass *klass, PeftTensor 
 PeftVar *peft_tape_emit_always (PeftTape *self, const PeftNodeClass *klass, PeftTensor *value,
                                 PeftVar *const *inputs, guint n_inputs, gconstpointer state,
                                 gsize state_size, PeftNode **node);
-/* A further output of the node just emitted (node may be NULL). Not for recomputable nodes. */
-PeftVar *peft_tape_emit_more (PeftTape *self, PeftNode *node, PeftTensor *value);
 /* Keeps a variable's value for the backward pass; index in order of the calls. node may be NULL. */
 void peft_node_save (PeftNode *node, PeftVar *var);
 void peft_node_save_tensor (PeftNode *node, PeftTensor *tensor);
