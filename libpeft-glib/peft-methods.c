@@ -65,7 +65,8 @@ peft_methods_to_json (const char *name, GError **error)
 /**
  * peft_presets_to_json:
  *
- * Describes the presets as a JSON list of objects with `name`, `display_name`, `summary`, `epochs` and `fields`.
+ * Describes the presets as a JSON list of objects with `name`, `display_name`, `summary`, `epochs` and `fields`, an
+ * object with the configuration's fields for each method.
  *
  * Returns: (transfer full): JSON text
  *
@@ -83,9 +84,16 @@ peft_presets_to_json (void)
       PeftJson *preset = peft_json_new_object ();
       PeftJson *fields = peft_json_new_object ();
 
-      for (const PeftPresetField *field = presets[i].fields; field->field != NULL; field++)
-        peft_json_set (fields, field->field,
-                       peft_json_parse (field->value, -1, PEFT_JSON_PARSE_DEFAULT, NULL));
+      for (const PeftMethod *const *method = peft_method_list (); *method != NULL; method++)
+        {
+          PeftJson *own = peft_json_new_object ();
+          const PeftPresetField *field = (*method)->presets[i];
+
+          for (guint j = 0; j < PEFT_PRESET_MAX_FIELDS && field[j].field != NULL; j++)
+            peft_json_set (own, field[j].field,
+                           peft_json_parse (field[j].value, -1, PEFT_JSON_PARSE_DEFAULT, NULL));
+          peft_json_set (fields, (*method)->name, own);
+        }
       peft_json_set (preset, "name", peft_json_new_string (presets[i].name));
       peft_json_set (preset, "display_name", peft_json_new_string (_ (presets[i].display_name)));
       peft_json_set (preset, "summary", peft_json_new_string (_ (presets[i].summary)));
@@ -102,7 +110,7 @@ peft_presets_to_json (void)
  * @config: a configuration
  * @error: return location for an error
  *
- * Sets what we recommend; fields that the method lacks are left out.
+ * Sets what we recommend for the configuration's method.
  *
  * See [method@Trainer.apply_preset] for the other half.
  *
@@ -113,7 +121,10 @@ peft_presets_to_json (void)
 gboolean
 peft_preset_apply_to_config (const char *preset, PeftConfig *config, GError **error)
 {
+  const PeftPresetField *fields;
+  const PeftMethod *method;
   const PeftPreset *found;
+  gsize n;
 
   g_return_val_if_fail (preset != NULL, FALSE);
   g_return_val_if_fail (PEFT_IS_CONFIG (config), FALSE);
@@ -121,9 +132,10 @@ peft_preset_apply_to_config (const char *preset, PeftConfig *config, GError **er
   found = peft_preset_require (preset, error);
   if (found == NULL)
     return FALSE;
-  for (const PeftPresetField *field = found->fields; field->field != NULL; field++)
-    if (peft_config_class_find_field (PEFT_CONFIG_GET_CLASS (config), field->field) != NULL
-        && !peft_config_set_field (config, field->field, field->value, error))
+  method = peft_method_find (peft_config_get_peft_type (config));
+  fields = method->presets[found - peft_preset_list (&n)];
+  for (guint i = 0; i < PEFT_PRESET_MAX_FIELDS && fields[i].field != NULL; i++)
+    if (!peft_config_set_field (config, fields[i].field, fields[i].value, error))
       return FALSE;
   return TRUE;
 }

@@ -6,14 +6,9 @@
 #include <glib/gi18n-lib.h>
 
 static const PeftPreset presets[] = {
-  { "quick", N_ ("Quick"), N_ ("A small adapter and one pass over the data, to see whether it works"),
-    { { "r", "8" }, { "lora_alpha", "16" }, { "target_modules", "\"all-linear\"" } }, 1 },
-  { "balanced", N_ ("Balanced"), N_ ("What suits most models and data"),
-    { { "r", "16" }, { "lora_alpha", "32" }, { "target_modules", "\"all-linear\"" } }, 3 },
-  { "thorough", N_ ("Thorough"), N_ ("A large adapter and more passes, for much data or hard tasks"),
-    { { "r", "64" }, { "lora_alpha", "128" }, { "target_modules", "\"all-linear\"" },
-      { "lora_dropout", "0.05" } },
-    5 },
+  { "quick", N_ ("Quick"), N_ ("A small adapter and one pass over the data, to see whether it works"), 1 },
+  { "balanced", N_ ("Balanced"), N_ ("What suits most models and data"), 3 },
+  { "thorough", N_ ("Thorough"), N_ ("A large adapter and more passes, for much data or hard tasks"), 5 },
 };
 
 const PeftPreset *

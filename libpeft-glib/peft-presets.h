@@ -1,24 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "methods/peft-config.h"
+#include "methods/peft-method.h"
 
-/* What we recommend, in three sizes: one row each. */
-
-typedef struct
-{
-  const char *field; /* of the configuration, where the method has it */
-  const char *value; /* JSON */
-} PeftPresetField;
-
-#define PEFT_PRESET_MAX_FIELDS 6
+/* What we recommend, in three sizes. The values of fields are the methods' own. */
 
 typedef struct
 {
   const char *name;         /* "balanced" */
   const char *display_name; /* translatable */
   const char *summary;      /* translatable */
-  PeftPresetField fields[PEFT_PRESET_MAX_FIELDS];
   guint epochs;
 } PeftPreset;
 

@@ -29,9 +29,12 @@ is_embedding_name (const char *name)
 static gboolean
 targets_embeddings (PeftAdapter *self)
 {
-  const PeftJson *targets = peft_config_get_json (self->config, "target_modules");
+  const PeftJson *targets;
   g_autoptr (PeftPattern) pattern = NULL;
 
+  if (self->method->slot_kinds == 0)
+    return FALSE;
+  targets = peft_config_get_json (self->config, "target_modules");
   if (peft_json_get_kind (targets) == PEFT_JSON_ARRAY)
     {
       for (gsize i = 0; i < peft_json_get_length (targets); i++)
@@ -114,8 +117,10 @@ write_tensor (PeftAdapter *self,
               PeftSafetensorsWriter *writer,
               const PeftTensorEntry *entry,
               GHashTable *base_weights,
+              GHashTable *exported,
               GError **error)
 {
+  const PeftAdapterTensor *own = g_hash_table_lookup (exported, entry->name);
   PeftParam *param = peft_param_set_find (self->params, entry->name);
   PeftSlot *slot = g_hash_table_lookup (base_weights, entry->name);
   guint64 n = peft_tensor_entry_get_n_values (entry);
@@ -123,11 +128,11 @@ write_tensor (PeftAdapter *self,
   g_autofree guint8 *converted = NULL;
   guint64 n_bytes;
 
+  if (own != NULL)
+    return peft_safetensors_writer_write (writer, entry->name, own->values, n * sizeof (float),
+                                          error);
   if (param != NULL)
-    {
-      values = g_new (float, MAX (n, 1));
-      peft_param_download (param, values);
-    }
+    values = peft_param_dup_values (param);
   else
     values = peft_slot_read (slot, slot->weight, NULL, error);
   if (values == NULL)
@@ -145,14 +150,28 @@ save_weights (PeftAdapter *self, const char *path, GError **error)
 {
   g_autoptr (PeftSafetensorsWriter) writer = peft_safetensors_writer_new ();
   g_autoptr (GHashTable) base_weights = list_base_weights (self);
+  g_autoptr (GHashTable) exported = g_hash_table_new (g_str_hash, g_str_equal);
+  g_autoptr (GPtrArray) tensors
+      = g_ptr_array_new_with_free_func ((GDestroyNotify) peft_adapter_tensor_free);
   GHashTableIter iter;
   gpointer key, value;
 
+  if (self->method->export != NULL && !self->method->export (self, tensors, error))
+    return FALSE;
+  for (guint i = 0; i < tensors->len; i++)
+    {
+      PeftAdapterTensor *tensor = tensors->pdata[i];
+
+      g_hash_table_insert (exported, tensor->key, tensor);
+      if (!declare_tensor (writer, tensor->key, PEFT_DTYPE_F32, tensor->shape, tensor->n_dims,
+                           error))
+        return FALSE;
+    }
   for (guint i = 0; i < peft_param_set_get_n (self->params); i++)
     {
       PeftParam *param = peft_param_set_get (self->params, i);
 
-      if (param->saved
+      if (param->saved && !g_hash_table_contains (exported, param->key)
           && !declare_tensor (writer, param->key, PEFT_DTYPE_F32, param->shape, param->n_dims,
                               error))
         return FALSE;
@@ -171,7 +190,7 @@ save_weights (PeftAdapter *self, const char *path, GError **error)
     return FALSE;
   for (gsize i = 0; i < peft_safetensors_writer_get_n_tensors (writer); i++)
     if (!write_tensor (self, writer, peft_safetensors_writer_get_entry (writer, i), base_weights,
-                       error))
+                       exported, error))
       return FALSE;
   return peft_safetensors_writer_commit (writer, error);
 }
@@ -372,6 +391,8 @@ check_tensors (PeftAdapter *self, PeftTensorSource *source, GError **error)
       PeftParam *param = peft_param_set_get (self->params, i);
       const PeftTensorEntry *entry = find_entry (source, param->key);
 
+      if (!param->saved)
+        continue;
       if (entry == NULL)
         {
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
@@ -391,8 +412,11 @@ upload_tensors (PeftAdapter *self, PeftTensorSource *source, GError **error)
   for (guint i = 0; i < peft_param_set_get_n (self->params); i++)
     {
       PeftParam *param = peft_param_set_get (self->params, i);
-      g_autofree float *values = decode_entry (find_entry (source, param->key), error);
+      g_autofree float *values = NULL;
 
+      if (!param->saved)
+        continue;
+      values = decode_entry (find_entry (source, param->key), error);
       if (values == NULL)
         return FALSE;
       peft_param_upload (param, values);
@@ -446,8 +470,8 @@ note_unexpected (PeftAdapter *self, PeftTensorSource *source)
                                n, names->str));
 }
 
-PeftAdapter *
-peft_adapter_load (PeftCore *core, const char *folder, const char *name, GError **error)
+static PeftAdapter *
+load (PeftCore *core, const char *folder, const char *name, gboolean stored_form, GError **error)
 {
   g_autofree char *found = find_folder (folder, name);
   g_autoptr (PeftConfig) config = peft_config_load (found, error);
@@ -457,7 +481,7 @@ peft_adapter_load (PeftCore *core, const char *folder, const char *name, GError 
 
   if (config == NULL)
     return NULL;
-  self = peft_adapter_declare (core, config, name, 0, TRUE, error);
+  self = peft_adapter_declare (core, config, name, 0, TRUE, stored_form, error);
   if (self == NULL)
     {
       g_prefix_error (error, "%s/%s: ", found, CONFIG_FILE);
@@ -474,4 +498,16 @@ peft_adapter_load (PeftCore *core, const char *folder, const char *name, GError 
   note_unexpected (self, source);
   self->loading = FALSE;
   return g_steal_pointer (&self);
+}
+
+PeftAdapter *
+peft_adapter_load (PeftCore *core, const char *folder, const char *name, GError **error)
+{
+  return load (core, folder, name, TRUE, error);
+}
+
+PeftAdapter *
+peft_adapter_load_trainable (PeftCore *core, const char *folder, const char *name, GError **error)
+{
+  return load (core, folder, name, FALSE, error);
 }

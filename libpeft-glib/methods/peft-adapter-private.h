@@ -9,8 +9,8 @@
 
 /* Everything but memory: parameters are declared, hooks made, nothing allocated. */
 PeftAdapter *peft_adapter_declare (PeftCore *core, PeftConfig *config, const char *name,
-                                   guint64 seed, gboolean loading, GError **error);
-void peft_adapter_note (PeftAdapter *self, char *note);
+                                   guint64 seed, gboolean loading, gboolean stored_form,
+                                   GError **error);
 PeftAdapterOverride *peft_adapter_find_override (PeftAdapter *self, PeftSlot *slot);
 /* The override of a slot, made when there is none. */
 PeftAdapterOverride *peft_adapter_get_override (PeftAdapter *self, PeftSlot *slot);

@@ -10,6 +10,7 @@
 #include "base/peft-random.h"
 #include "methods/peft-adapter-private.h"
 #include "methods/peft-config-private.h"
+#include "methods/peft-pattern-map.h"
 #include "methods/peft-pattern.h"
 #include "methods/peft-target.h"
 
@@ -74,6 +75,67 @@ peft_adapter_add_param (PeftAdapter *self,
   return peft_param_set_add (self->params, key, n_dims, shape, decay, initial);
 }
 
+PeftParam *
+peft_adapter_add_core_param (PeftAdapter *self,
+                             const char *key,
+                             guint n_dims,
+                             const gint64 *shape,
+                             gboolean decay,
+                             float *initial)
+{
+  return peft_param_set_add (self->params, key, n_dims, shape, decay, initial);
+}
+
+gboolean
+peft_adapter_lookup_number (PeftAdapter *self,
+                            const char *field,
+                            const char *pattern_field,
+                            PeftSlot *slot,
+                            double *out,
+                            GError **error)
+{
+  PeftPatternMap *map = g_hash_table_lookup (self->patterns, pattern_field);
+
+  *out = peft_config_get_double (self->config, field);
+  if (map == NULL)
+    {
+      map = peft_pattern_map_new (self->config, pattern_field, error);
+      if (map == NULL)
+        return FALSE;
+      g_hash_table_insert (self->patterns, g_strdup (pattern_field), map);
+    }
+  return peft_pattern_map_lookup (map, slot->path, out, error);
+}
+
+guint64
+peft_adapter_stream (PeftAdapter *self, PeftSlot *slot)
+{
+  g_autofree char *stream = g_strconcat (slot->path, ".", self->name, NULL);
+
+  return peft_random_stream (stream);
+}
+
+float *
+peft_param_dup_values (PeftParam *param)
+{
+  gsize n = 1;
+  float *values;
+
+  for (guint i = 0; i < param->n_dims; i++)
+    n *= (gsize) param->shape[i];
+  values = g_new (float, MAX (n, 1));
+  peft_param_download (param, values);
+  return values;
+}
+
+void
+peft_adapter_tensor_free (PeftAdapterTensor *self)
+{
+  g_free (self->key);
+  g_free (self->values);
+  g_free (self);
+}
+
 float *
 peft_slot_read (PeftSlot *self, PeftTensor *frozen, PeftParam *trained, GError **error)
 {
@@ -125,6 +187,8 @@ adapter_alloc (PeftCore *core, const char *name, guint64 seed)
   self->hook_slots = g_ptr_array_new ();
   self->overrides = g_ptr_array_new_with_free_func (g_free);
   self->notes = g_ptr_array_new_with_free_func (g_free);
+  self->patterns = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                          (GDestroyNotify) peft_pattern_map_free);
   return self;
 }
 
@@ -143,6 +207,9 @@ peft_adapter_unref (PeftAdapter *self)
   peft_adapter_set_active (self, FALSE, 1.0);
   if (self->method_data_free != NULL)
     self->method_data_free (self->method_data);
+  if (self->core_hook != NULL)
+    self->core_hook->klass->free (self->core_hook);
+  g_hash_table_unref (self->patterns);
   g_ptr_array_unref (self->hooks);
   g_ptr_array_unref (self->hook_slots);
   g_ptr_array_unref (self->overrides);
@@ -294,9 +361,10 @@ fill_config (PeftAdapter *self, PeftTargets *targets)
   g_autoptr (GPtrArray) unmatched = peft_targets_get_unmatched (targets);
   g_auto (GStrv) unknown = peft_config_get_unknown_fields (self->config);
 
-  peft_config_set_json (self->config, "target_modules",
-                        peft_json_ref (peft_targets_get_resolved (targets)),
-                        PEFT_ERROR_INVALID_ARGUMENT, NULL);
+  if (self->method->slot_kinds != 0)
+    peft_config_set_json (self->config, "target_modules",
+                          peft_json_ref (peft_targets_get_resolved (targets)),
+                          PEFT_ERROR_INVALID_ARGUMENT, NULL);
   if (peft_config_get_string (self->config, "base_model_name_or_path") == NULL)
     peft_config_set_json (self->config, "base_model_name_or_path",
                           peft_json_new_string (self->core->path), PEFT_ERROR_INVALID_ARGUMENT,
@@ -317,9 +385,11 @@ fill_config (PeftAdapter *self, PeftTargets *targets)
 static gboolean
 declare_hooks (PeftAdapter *self, PeftTargets *targets, GError **error)
 {
-  g_autoptr (GPtrArray) slots
-      = peft_targets_select (targets, self->core, self->method->slot_kinds, error);
+  g_autoptr (GPtrArray) slots = NULL;
 
+  if (self->method->slot_kinds == 0)
+    return TRUE;
+  slots = peft_targets_select (targets, self->core, self->method->slot_kinds, error);
   if (slots == NULL)
     return FALSE;
   for (guint i = 0; i < slots->len; i++)
@@ -340,6 +410,7 @@ peft_adapter_declare (PeftCore *core,
                       const char *name,
                       guint64 seed,
                       gboolean loading,
+                      gboolean stored_form,
                       GError **error)
 {
   g_autoptr (PeftTargets) targets = NULL;
@@ -354,7 +425,11 @@ peft_adapter_declare (PeftCore *core,
   self->method = peft_method_find (peft_config_get_peft_type (config));
   self->config = peft_config_dup (config);
   self->loading = loading;
-  if (!declare_hooks (self, targets, error) || !declare_saved_modules (self, targets, error)
+  self->stored_form = stored_form;
+  if ((self->method->declare != NULL && !self->method->declare (self, error))
+      || !declare_hooks (self, targets, error)
+      || (self->method->complete != NULL && !self->method->complete (self, error))
+      || !declare_saved_modules (self, targets, error)
       || !declare_biases (self, error))
     return NULL;
   if (self->out_of_memory)
@@ -371,7 +446,7 @@ PeftAdapter *
 peft_adapter_new (
     PeftCore *core, PeftConfig *config, const char *name, guint64 seed, GError **error)
 {
-  g_autoptr (PeftAdapter) self = peft_adapter_declare (core, config, name, seed, FALSE, error);
+  g_autoptr (PeftAdapter) self = peft_adapter_declare (core, config, name, seed, FALSE, FALSE, error);
 
   if (self == NULL || !peft_param_set_allocate (self->params, error))
     return NULL;
@@ -408,6 +483,8 @@ peft_adapter_new_full (PeftCore *core, GError **error)
 void
 peft_adapter_set_active (PeftAdapter *self, gboolean active, double weight)
 {
+  if (self->core_hook != NULL && (active || self->core->hook == self->core_hook))
+    self->core->hook = active ? self->core_hook : NULL;
   for (guint i = 0; i < self->hooks->len; i++)
     {
       PeftSlotHook *hook = self->hooks->pdata[i];
@@ -451,6 +528,14 @@ peft_adapter_check_together (GPtrArray *adapters, GError **error)
       {
         PeftAdapter *a = adapters->pdata[i], *b = adapters->pdata[j];
 
+        if (a->core_hook != NULL && b->core_hook != NULL)
+          {
+            g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                         _ ("the adapters '%s' and '%s' cannot be active together: each puts its own "
+                            "prompt in front"),
+                         a->name, b->name);
+            return FALSE;
+          }
         for (guint k = 0; k < a->overrides->len; k++)
           {
             PeftAdapterOverride *mine = a->overrides->pdata[k];

@@ -8,6 +8,7 @@
 #include "methods/peft-closest-name.h"
 #include "methods/peft-config-private.h"
 #include "methods/peft-method.h"
+#include "methods/peft-target.h"
 
 /**
  * PeftConfig:
@@ -512,7 +513,8 @@ peft_config_validate (PeftConfig *self, GError **error)
         return FALSE;
     }
   method = peft_method_find (klass->peft_type);
-  return method == NULL || method->validate == NULL || method->validate (self, error);
+  return peft_targets_validate (self, error)
+         && (method == NULL || method->validate == NULL || method->validate (self, error));
 }
 
 /**

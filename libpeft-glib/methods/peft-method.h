@@ -9,24 +9,70 @@
 
 typedef struct _PeftAdapter PeftAdapter;
 
+/* What target_modules = null stands for: one row a model_type, ended by a NULL. */
+typedef struct _PeftTargetDefault
+{
+  const char *model_type;
+  const char *targets; /* separated by spaces; a string that starts with ~ is an expression */
+} PeftTargetDefault;
+
+/* A recommended value. */
+typedef struct
+{
+  const char *field; /* of the configuration */
+  const char *value; /* JSON */
+} PeftPresetField;
+
+#define PEFT_PRESET_MAX_FIELDS 6
+#define PEFT_N_PRESETS 3 /* quick, balanced, thorough */
+
+/* A tensor of an adapter's file. */
+typedef struct
+{
+  char *key;
+  guint n_dims;
+  gint64 shape[PEFT_MAX_DIMS];
+  float *values; /* owned */
+} PeftAdapterTensor;
+
+/* An optimiser step that has just been made. */
+typedef struct
+{
+  guint64 step; /* from 1 */
+  guint64 total_steps;
+  double grad_scale; /* of clipping: the gradients in memory times this are those that were used */
+} PeftMethodStep;
+
 typedef struct
 {
   const char *name;         /* peft_type: "LORA" */
   const char *display_name; /* translatable */
-  const char *summary;      /* translatable, one sentence */
+  const char *summary;      /* translatable, one sentence: what it does */
+  const char *good_for;     /* translatable, one or two sentences: when to choose it */
+  const char *cost;         /* translatable, one sentence: parameters, speed, memory, file size */
   double learning_rate;     /* recommended */
+  PeftPresetField presets[PEFT_N_PRESETS][PEFT_PRESET_MAX_FIELDS];
   GType (*get_config_type) (void);
+  /* NULL: those that peft has for most methods. */
+  const PeftTargetDefault *target_defaults;
   /* Cross-field checks; NULL: none. */
   gboolean (*validate) (PeftConfig *config, GError **error);
   /* Slot kinds that it can attach to, a bit (1 << PeftSlotKind) each. */
-  guint slot_kinds;
+  guint slot_kinds; /* 0: the method attaches to no slot and has no targets */
+  /* Declares parameters that belong to no slot, and sets adapter->core_hook; before attach. NULL: none. */
+  gboolean (*declare) (PeftAdapter *adapter, GError **error);
   /* Declares the slot's parameters through peft_adapter_add_param and returns the hook. */
   PeftSlotHook *(*attach) (PeftAdapter *adapter, PeftSlot *slot, GError **error);
-  /* Prefix of the adapter's own tensors in its file ("lora_"), for messages about unknown keys. */
-  const char *key_prefix;
-  /* Term added to the loss; NULL: none. After each optimiser step; NULL: none. */
+  /* Declares what the slots share, when all are known (VeRA); NULL: nothing. */
+  gboolean (*complete) (PeftAdapter *adapter, GError **error);
+  /* Term added to the loss; NULL: none. Before the first and after each optimiser step; NULL: nothing to do. What
+   * they keep from step to step lies in parameters that are neither trainable nor saved: those are in checkpoints. */
   PeftVar *(*extra_loss) (PeftAdapter *adapter, PeftTape *tape);
-  gboolean (*after_step) (PeftAdapter *adapter, guint64 step, guint64 total_steps, GError **error);
+  gboolean (*begin_training) (PeftAdapter *adapter, guint64 total_steps, GError **error);
+  gboolean (*after_step) (PeftAdapter *adapter, const PeftMethodStep *step, GError **error);
+  /* Tensors of the file that are not simply parameters marked as saved, appended to `out` (PeftAdapterTensor); one
+   * with a parameter's key takes its place. NULL: none. */
+  gboolean (*export) (PeftAdapter *adapter, GPtrArray *out, GError **error);
 } PeftMethod;
 
 const PeftMethod *peft_method_find (const char *peft_type);
@@ -54,6 +100,7 @@ struct _PeftAdapter
   PeftConfig *config;       /* a copy, with target_modules resolved; NULL: full training */
   PeftCore *core;
   PeftParamSet *params;
+  PeftCoreHook *core_hook; /* owned; NULL: none */
   GPtrArray *hooks;      /* PeftSlotHook, owned */
   GPtrArray *hook_slots; /* PeftSlot of each hook */
   GPtrArray *overrides;  /* PeftAdapterOverride: modules_to_save, biases, all weights of full training */
@@ -62,6 +109,10 @@ struct _PeftAdapter
   GPtrArray *notes; /* translated remarks for the user: fields and tensors that were ignored … */
   guint64 seed;
   gboolean loading;       /* initial values do not matter: a file brings them */
+  /* Only what the file holds is declared: where that is less than what is trained (prompt encoders), the adapter can
+   * be used but not trained on. */
+  gboolean stored_form;
+  GHashTable *patterns;   /* rank_pattern … → PeftPatternMap */
   gboolean out_of_memory; /* an initialiser failed */
   gboolean active;
 };
@@ -78,6 +129,10 @@ PeftAdapter *peft_adapter_new_full (PeftCore *core, GError **error);
  * Weights may be F32, F16, BF16. */
 PeftAdapter *peft_adapter_load (PeftCore *core, const char *folder, const char *name,
                                 GError **error);
+/* The same with everything that is trained, also what the file lacks, which stays zero until
+ * peft_checkpoint_load_values brings it. */
+PeftAdapter *peft_adapter_load_trainable (PeftCore *core, const char *folder, const char *name,
+                                          GError **error);
 /* Writes the two files, weights first; a full adapter a whole model with the dtypes of the original. */
 gboolean peft_adapter_save (PeftAdapter *self, const char *folder, GError **error);
 /* Of a full adapter, with dtype as in peft_core_save_merged. */
@@ -94,6 +149,19 @@ void peft_adapter_set_active (PeftAdapter *self, gboolean active, double weight)
 PeftParam *peft_adapter_add_param (PeftAdapter *self, PeftSlot *slot, const char *suffix,
                                    guint n_dims, const gint64 *shape, gboolean decay,
                                    float *initial);
+/* The same for a parameter outside the slots: the whole key. */
+PeftParam *peft_adapter_add_core_param (PeftAdapter *self, const char *key, guint n_dims,
+                                        const gint64 *shape, gboolean decay, float *initial);
+/* The configuration's number for a slot: that of the first key of `pattern_field` that fits the slot, else `field`'s. */
+gboolean peft_adapter_lookup_number (PeftAdapter *self, const char *field, const char *pattern_field,
+                                     PeftSlot *slot, double *out, GError **error);
+/* Name of a place with random draws: slot and adapter tell it apart. */
+guint64 peft_adapter_stream (PeftAdapter *self, PeftSlot *slot);
+/* Values of a parameter on the host. */
+float *peft_param_dup_values (PeftParam *param);
+void peft_adapter_note (PeftAdapter *self, char *note); /* takes note */
+void peft_adapter_tensor_free (PeftAdapterTensor *self);
+
 /* kaiming_uniform (a = √5) of a [rows, columns] matrix: U (-1/√columns, 1/√columns). */
 /* NULL while loading. Out of memory fails peft_adapter_new. */
 float *peft_init_kaiming (PeftAdapter *self, const char *key, gint64 rows, gint64 columns);

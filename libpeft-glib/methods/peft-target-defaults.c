@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include "methods/peft-method.h"
 #include "methods/peft-target.h"
 
-/* What target_modules = null stands for, by model_type, as in the Python library peft. */
-static const struct
-{
-  const char *model_type;
-  const char *targets; /* separated by spaces; a string that starts with ~ is an expression */
-} defaults[] = {
+/* What target_modules = null stands for with LoRA and most other methods, as in the Python library peft. */
+static const PeftTargetDefault defaults[] = {
   { "t5", "q v" },
   { "mt5", "q v" },
   { "bart", "q_proj v_proj" },
@@ -49,21 +46,23 @@ static const struct
   { "nemotron_h", "q_proj k_proj v_proj o_proj" },
   { "rwkv", "key value receptance output" },
   { "rwkv7", "r_proj k_proj v_proj o_proj key value" },
+  { NULL, NULL },
 };
 
 PeftJson *
-peft_target_defaults (const char *model_type)
+peft_target_defaults (const PeftTargetDefault *table, const char *model_type)
 {
-  for (guint i = 0; i < G_N_ELEMENTS (defaults); i++)
+  for (const PeftTargetDefault *row = table != NULL ? table : defaults; row->model_type != NULL;
+       row++)
     {
       g_auto (GStrv) names = NULL;
       PeftJson *list;
 
-      if (!g_str_equal (defaults[i].model_type, model_type))
+      if (!g_str_equal (row->model_type, model_type))
         continue;
-      if (defaults[i].targets[0] == '~')
-        return peft_json_new_string (defaults[i].targets + 1);
-      names = g_strsplit (defaults[i].targets, " ", -1);
+      if (row->targets[0] == '~')
+        return peft_json_new_string (row->targets + 1);
+      names = g_strsplit (row->targets, " ", -1);
       list = peft_json_new_array ();
       for (char **name = names; *name != NULL; name++)
         peft_json_append (list, peft_json_new_string (*name));

@@ -8,6 +8,7 @@
 
 #include "methods/peft-closest-name.h"
 #include "methods/peft-config-private.h"
+#include "methods/peft-method.h"
 #include "methods/peft-pattern.h"
 
 #define ALL_LINEAR "all-linear"
@@ -33,6 +34,19 @@ struct _PeftTargets
   PeftJson *resolved;
   GPtrArray *unmatched;
 };
+
+/* Null where the class has no such field. */
+static const PeftJson *
+get_optional (PeftConfig *config, const char *field)
+{
+  static PeftJson *null;
+
+  if (g_once_init_enter (&null))
+    g_once_init_leave (&null, peft_json_new_null ());
+  return peft_config_class_find_field (PEFT_CONFIG_GET_CLASS (config), field) != NULL
+             ? peft_config_get_json (config, field)
+             : null;
+}
 
 static GPtrArray *
 dup_names (const PeftJson *value)
@@ -123,8 +137,8 @@ new_patterns (const char *field, const char *format, GPtrArray *texts, GError **
 static gboolean
 init_layers (PeftTargets *self, PeftConfig *config, GError **error)
 {
-  const PeftJson *layers = peft_config_get_json (config, "layers_to_transform");
-  const PeftJson *pattern = peft_config_get_json (config, "layers_pattern");
+  const PeftJson *layers = get_optional (config, "layers_to_transform");
+  const PeftJson *pattern = get_optional (config, "layers_pattern");
   g_autoptr (GPtrArray) names = dup_names (pattern);
   gint64 layer;
 
@@ -152,12 +166,15 @@ init_layers (PeftTargets *self, PeftConfig *config, GError **error)
 static PeftJson *
 resolve_targets (PeftConfig *config, const char *model_type, GError **error)
 {
-  const PeftJson *value = peft_config_get_json (config, "target_modules");
+  const PeftJson *value = get_optional (config, "target_modules");
+  const PeftMethod *method;
   PeftJson *targets;
 
-  if (peft_json_get_kind (value) != PEFT_JSON_NULL)
+  if (peft_json_get_kind (value) != PEFT_JSON_NULL
+      || peft_config_class_find_field (PEFT_CONFIG_GET_CLASS (config), "target_modules") == NULL)
     return peft_json_ref ((PeftJson *) value);
-  targets = peft_target_defaults (model_type);
+  method = peft_method_find (peft_config_get_peft_type (config));
+  targets = peft_target_defaults (method != NULL ? method->target_defaults : NULL, model_type);
   if (targets == NULL)
     g_set_error (
         error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
@@ -166,13 +183,62 @@ resolve_targets (PeftConfig *config, const char *model_type, GError **error)
   return targets;
 }
 
+static gboolean
+has_empty_name (const PeftJson *names)
+{
+  if (peft_json_get_kind (names) != PEFT_JSON_ARRAY)
+    return FALSE;
+  for (gsize i = 0; i < peft_json_get_length (names); i++)
+    if (peft_json_get_string_length (peft_json_get_element (names, i)) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean
+is_empty_pattern (const PeftJson *pattern)
+{
+  switch (peft_json_get_kind (pattern))
+    {
+    case PEFT_JSON_STRING:
+      return peft_json_get_string_length (pattern) == 0;
+    case PEFT_JSON_ARRAY:
+      return peft_json_get_length (pattern) == 0;
+    default:
+      return TRUE;
+    }
+}
+
+gboolean
+peft_targets_validate (PeftConfig *config, GError **error)
+{
+  const PeftJson *targets = get_optional (config, "target_modules");
+  const PeftJson *layers = get_optional (config, "layers_to_transform");
+  const PeftJson *pattern = get_optional (config, "layers_pattern");
+  const PeftJson *saved = get_optional (config, "modules_to_save");
+  gboolean has_layers = peft_json_get_kind (layers) != PEFT_JSON_NULL;
+  const char *message = NULL;
+
+  if (has_empty_name (saved))
+    message = _ ("modules_to_save: an empty name would match every module");
+  else if (peft_json_get_kind (targets) == PEFT_JSON_STRING
+           && (has_layers || peft_json_get_kind (pattern) != PEFT_JSON_NULL))
+    message
+        = _ ("layers_to_transform and layers_pattern go with a list of target_modules, not with a "
+             "string");
+  else if (!has_layers && !is_empty_pattern (pattern))
+    message = _ ("layers_pattern needs layers_to_transform");
+  if (message != NULL)
+    g_set_error_literal (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT, message);
+  return message == NULL;
+}
+
 PeftTargets *
 peft_targets_new (PeftConfig *config, const char *model_type, GError **error)
 {
   g_autoptr (PeftTargets) self = g_new0 (PeftTargets, 1);
-  const PeftJson *excluded = peft_config_get_json (config, "exclude_modules");
+  const PeftJson *excluded = get_optional (config, "exclude_modules");
 
-  self->saved_names = dup_names (peft_config_get_json (config, "modules_to_save"));
+  self->saved_names = dup_names (get_optional (config, "modules_to_save"));
   self->unmatched = g_ptr_array_new ();
   self->resolved = resolve_targets (config, model_type, error);
   if (self->resolved == NULL)

@@ -37,5 +37,9 @@ GPtrArray *peft_targets_get_unmatched (PeftTargets *self);
 
 /* Does modules_to_save ask for the module? It also does when it names one that contains it. */
 gboolean peft_targets_is_saved (PeftTargets *self, const char *path);
-/* peft's default for a model_type: a list of strings or an expression; NULL when it has none. */
-PeftJson *peft_target_defaults (const char *model_type);
+/* peft's default for a model_type: a list of strings or an expression; NULL when it has none. table: of the method;
+ * NULL: the one that most share. */
+struct _PeftTargetDefault;
+PeftJson *peft_target_defaults (const struct _PeftTargetDefault *table, const char *model_type);
+/* Names that cannot be together: for every method with targets. */
+gboolean peft_targets_validate (PeftConfig *config, GError **error);

@@ -69,8 +69,10 @@ void peft_kv_cache_set_length (PeftKvCache *self, gint64 length);
 /* One pass over a batch. Tensors are I32 on the core's backend. */
 typedef struct
 {
-  gint64 batch, length;
-  PeftTensor *ids;        /* [batch · length] */
+  gint64 batch, length;   /* positions of a line, those of a prompt included */
+  gint64 n_virtual;       /* of these, the first ones have no ids: the core's hook makes their embeddings */
+  PeftTensor *ids;        /* [batch · (length − n_virtual)] */
+  PeftTensor *task_ids;   /* [batch], NULL: none were given */
   PeftTensor *positions;  /* [batch, length] */
   PeftTensor *segments;   /* [batch, length], NULL: all one; -1 marks padding */
   PeftTensor *k_segments; /* [batch, cache length + length] when there is a cache and padding */
@@ -78,6 +80,24 @@ typedef struct
   gboolean checkpointing; /* drop each layer's nodes and run its forward again */
   gint64 max_position;    /* largest position + 1 of the batch (dynamic rope) */
 } PeftForward;
+
+/* What an adapter does to a model outside its slots: a prompt or a prefix. */
+typedef struct _PeftCoreHook PeftCoreHook;
+typedef struct
+{
+  /* Embeddings in front of every line: [n_virtual, hidden], or one set a line: [batch, n_virtual, hidden]. */
+  PeftVar *(*prompt) (PeftCoreHook *self, PeftTape *tape, const PeftForward *forward);
+  /* Keys and values in front of those of a layer, each [n_prefix, kv_heads, head_dim]; no rope is applied. */
+  void (*prefix) (PeftCoreHook *self, PeftTape *tape, int layer, PeftVar **keys, PeftVar **values);
+  void (*free) (PeftCoreHook *self);
+} PeftCoreHookClass;
+
+struct _PeftCoreHook
+{
+  const PeftCoreHookClass *klass;
+  gint64 n_virtual; /* 0: no prompt */
+  gint64 n_prefix;  /* 0: no prefix */
+};
 
 struct _PeftArchitecture
 {

@@ -226,6 +226,12 @@ peft_core_get_weight_bytes (PeftCore *self)
 }
 
 PeftVar *
+peft_core_embed (PeftCore *self, PeftTape *tape, const PeftForward *forward)
+{
+  return peft_slot_embed (self->embedding, tape, forward->ids, self->dims.embedding_scale);
+}
+
+PeftVar *
 peft_core_head (PeftTape *tape, PeftVar *const *inputs, gpointer data)
 {
   PeftCore *self = data;

@@ -21,6 +21,7 @@ struct _PeftCore
   GPtrArray *slots;        /* PeftSlot, in module order */
   GHashTable *by_path;
   PeftSlot *embedding, *head;
+  PeftCoreHook *hook;      /* of the active adapter; not owned, NULL: none */
   gpointer family;         /* the architecture's own */
   GDestroyNotify family_free;
   PeftTensor *cos_sin;     /* rope table for the positions asked for so far */
@@ -55,6 +56,8 @@ PeftSlot *peft_core_add_attention (PeftCore *self, const char *path, int layer);
 /* Makes sure that the rope table reaches `positions`; rebuilt for dynamic scaling. */
 gboolean peft_core_prepare_rope (PeftCore *self, gint64 positions, GError **error);
 
+/* For architectures: the embeddings of a pass, [batch · length, hidden], those of a prompt included. */
+PeftVar *peft_core_embed (PeftCore *self, PeftTape *tape, const PeftForward *forward);
 /* hidden [rows, width] → logits [rows, vocab]; a PeftTapeFunc with the core as data. */
 PeftVar *peft_core_head (PeftTape *tape, PeftVar *const *inputs, gpointer core);
 /* The architecture's forward pass; prepares what it needs. */

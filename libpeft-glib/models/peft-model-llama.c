@@ -373,7 +373,7 @@ static PeftVar *
 llama_forward (PeftCore *core, PeftTape *tape, const PeftForward *forward)
 {
   LlamaModel *model = core->family;
-  PeftVar *h = peft_slot_embed (core->embedding, tape, forward->ids, core->dims.embedding_scale);
+  PeftVar *h = peft_core_embed (core, tape, forward);
   PeftVar *out;
 
   for (gint64 i = 0; i < core->dims.n_layers; i++)

@@ -251,3 +251,13 @@ peft_nn_matmul (PeftTape *tape, PeftVar *a, PeftVar *b, gboolean trans_a, gboole
   peft_node_save (node, b);
   return out;
 }
+
+PeftVar *
+peft_nn_linear_delta (PeftTape *tape, PeftVar *x, PeftVar *weight, PeftVar *delta, PeftVar *bias,
+                      gboolean transposed_weight)
+{
+  g_autoptr (PeftVar) y = peft_nn_linear (tape, x, weight, bias, transposed_weight);
+  g_autoptr (PeftVar) part = peft_nn_matmul (tape, x, delta, FALSE, TRUE);
+
+  return peft_nn_add (tape, y, part);
+}

@@ -11,6 +11,9 @@
  * weight and bias may be constants or parameters; only what needs a gradient gets one. */
 PeftVar *peft_nn_linear (PeftTape *tape, PeftVar *x, PeftVar *weight, PeftVar *bias,
                          gboolean transposed_weight);
+/* y = x · (W + ΔW)ᵀ (+ bias) with a ΔW [out, in] that has a gradient. W + ΔW is not kept for the backward pass. */
+PeftVar *peft_nn_linear_delta (PeftTape *tape, PeftVar *x, PeftVar *weight, PeftVar *delta,
+                               PeftVar *bias, gboolean transposed_weight);
 /* y + scale · (x Aᵀ) Bᵀ (+ scale · b): the fused path of LoRA-shaped methods. A [r, in], B [out, r]. y is consumed:
  * it must not be used afterwards (its memory becomes the result where nobody else needs it). */
 PeftVar *peft_nn_low_rank (PeftTape *tape, PeftVar *y, PeftVar *x, PeftVar *a, PeftVar *b,

@@ -358,6 +358,9 @@ start (PeftTrainRun *self, GError **error)
     }
   else if (!put_old_checkpoints_aside (self, error))
     return FALSE;
+  if (self->adapter->method != NULL && self->adapter->method->begin_training != NULL
+      && !self->adapter->method->begin_training (self->adapter, self->total_steps, error))
+    return FALSE;
   if (!make_output (self, error))
     return FALSE;
   if (o->log_json != NULL

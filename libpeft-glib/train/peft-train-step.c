@@ -178,9 +178,13 @@ peft_train_step (PeftTrainRun *self, GError **error)
     return FALSE;
   self->state.step++;
   self->state.micro_step += sums.n_passes;
-  if (method != NULL && method->after_step != NULL
-      && !method->after_step (self->adapter, self->state.step, self->total_steps, error))
-    return FALSE;
+  if (method != NULL && method->after_step != NULL)
+    {
+      const PeftMethodStep done = { self->state.step, self->total_steps, step.grad_scale };
+
+      if (!method->after_step (self->adapter, &done, error))
+        return FALSE;
+    }
 
   seconds = (g_get_monotonic_time () - start) * 1e-6;
   self->state.loss = loss;
