@@ -181,8 +181,8 @@ cli_print_json (const char *json, gboolean as_json)
     print_value ("", value, 0);
 }
 
-GBytes *
-cli_read_stdin (GError **error)
+static GBytes *
+read_stdin (GError **error)
 {
   GByteArray *bytes = g_byte_array_new ();
   guint8 chunk[65536];
@@ -207,4 +207,11 @@ cli_read_stdin (GError **error)
       g_byte_array_append (bytes, chunk, n);
     }
   return g_byte_array_free_to_bytes (bytes);
+}
+
+GBytes *
+cli_read_stdin_for (const char *model, PeftTokenizer **tokenizer, GError **error)
+{
+  *tokenizer = peft_tokenizer_load (model, error);
+  return *tokenizer != NULL ? read_stdin (error) : NULL;
 }

@@ -28,10 +28,7 @@ cmd_template (int argc, char **argv, GCancellable *cancellable)
     return CLI_USAGE;
   if (model == NULL)
     return cli_usage ("template", _ ("--model is needed"));
-  tokenizer = peft_tokenizer_load (model, &error);
-  if (tokenizer == NULL)
-    return cli_fail (error);
-  input = cli_read_stdin (&error);
+  input = cli_read_stdin_for (model, &tokenizer, &error);
   if (input == NULL)
     return cli_fail (error);
   text = g_strstrip (g_strndup (g_bytes_get_data (input, NULL), g_bytes_get_size (input)));

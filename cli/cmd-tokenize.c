@@ -110,10 +110,7 @@ cmd_tokenize (int argc, char **argv, GCancellable *cancellable)
     return CLI_USAGE;
   if (model == NULL)
     return cli_usage ("tokenize", _ ("--model is needed"));
-  tokenizer = peft_tokenizer_load (model, &error);
-  if (tokenizer == NULL)
-    return cli_fail (error);
-  input = cli_read_stdin (&error);
+  input = cli_read_stdin_for (model, &tokenizer, &error);
   if (input == NULL)
     return cli_fail (error);
   if (json)
