@@ -5,7 +5,7 @@
 # on when everything is found.
 set -eu
 
-packages="meson ninja-build gcc pkg-config gettext libglib2.0-dev libdnnl-dev libpcre2-dev libgirepository1.0-dev gobject-introspection"
+packages="meson ninja-build gcc pkg-config gettext libglib2.0-dev libdnnl-dev libopenblas-serial-dev libpcre2-dev libgirepository1.0-dev gobject-introspection"
 if [ "${1:-}" = test ]; then
   packages="$packages python3 python3-venv python3-gi gir1.2-glib-2.0 clang libclang-rt-dev libomp-dev locales"
 fi
