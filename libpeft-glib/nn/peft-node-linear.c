@@ -1,22 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
+#include "nn/peft-node-matmul.h"
 #include "nn/peft-nodes.h"
-
-static void
-matmul (PeftTape *tape, const PeftView *a, gboolean trans_a, const PeftView *b, gboolean trans_b,
-        const PeftView *c, const PeftView *bias, double alpha, gboolean accumulate)
-{
-  PeftMatmulParams params = {
-    .a = *a, .b = *b, .c = *c,
-    .trans_a = trans_a, .trans_b = trans_b,
-    .alpha = alpha, .accumulate = accumulate,
-    .compute = tape->options.compute,
-  };
-  if (bias != NULL)
-    params.bias = *bias;
-  peft_tape_run (tape, PEFT_KERNEL_MATMUL, &params);
-}
 
 /* grad (+)= alpha · column sums of dy. */
 static void
@@ -60,16 +46,16 @@ linear_backward (PeftTape *tape, PeftNode *node)
   gboolean accumulate;
 
   if (peft_node_grad_input (tape, node, 0, &grad, &accumulate))
-    matmul (tape, dy, FALSE, peft_node_saved (tape, node, 0), state->transposed_weight, &grad, NULL,
+    peft_node_matmul (tape, dy, FALSE, peft_node_saved (tape, node, 0), state->transposed_weight, &grad, NULL,
             1, accumulate);
   if (peft_node_grad_input (tape, node, 1, &grad, &accumulate))
     {
       const PeftView *x = peft_node_saved (tape, node, 1);
 
       if (state->transposed_weight)
-        matmul (tape, x, TRUE, dy, FALSE, &grad, NULL, 1, accumulate);
+        peft_node_matmul (tape, x, TRUE, dy, FALSE, &grad, NULL, 1, accumulate);
       else
-        matmul (tape, dy, TRUE, x, FALSE, &grad, NULL, 1, accumulate);
+        peft_node_matmul (tape, dy, TRUE, x, FALSE, &grad, NULL, 1, accumulate);
     }
   if (peft_node_grad_input (tape, node, 2, &grad, &accumulate))
     sum_rows (tape, dy, &grad, 1, accumulate);
@@ -89,7 +75,7 @@ peft_nn_linear (PeftTape *tape, PeftVar *x, PeftVar *weight, PeftVar *bias,
   PeftNode *node;
   PeftVar *out;
 
-  matmul (tape, &x->value->view, FALSE, &weight->value->view, !transposed_weight, &y->view,
+  peft_node_matmul (tape, &x->value->view, FALSE, &weight->value->view, !transposed_weight, &y->view,
           bias != NULL ? &bias->value->view : NULL, 1, FALSE);
   out = peft_tape_emit (tape, &linear_class, y, inputs, 3, &state, sizeof state, &node);
   peft_node_save (node, weight);
@@ -126,17 +112,17 @@ low_rank_backward (PeftTape *tape, PeftNode *node)
   gboolean accumulate;
 
   if (peft_node_grad_input (tape, node, LOW_RANK_B, &grad, &accumulate))
-    matmul (tape, dy, TRUE, u, FALSE, &grad, NULL, state->scale, accumulate);
+    peft_node_matmul (tape, dy, TRUE, u, FALSE, &grad, NULL, state->scale, accumulate);
   if (node->inputs[LOW_RANK_A] != NULL || node->inputs[LOW_RANK_X] != NULL)
     {
       g_autoptr (PeftTensor) du = peft_tape_alloc (tape, tape->backend->real, 2, u->shape);
 
-      matmul (tape, dy, FALSE, b, FALSE, &du->view, NULL, state->scale, FALSE);
+      peft_node_matmul (tape, dy, FALSE, b, FALSE, &du->view, NULL, state->scale, FALSE);
       if (peft_node_grad_input (tape, node, LOW_RANK_A, &grad, &accumulate))
-        matmul (tape, &du->view, TRUE, peft_node_saved (tape, node, 3), FALSE, &grad, NULL, 1,
+        peft_node_matmul (tape, &du->view, TRUE, peft_node_saved (tape, node, 3), FALSE, &grad, NULL, 1,
                 accumulate);
       if (peft_node_grad_input (tape, node, LOW_RANK_X, &grad, &accumulate))
-        matmul (tape, &du->view, FALSE, a, FALSE, &grad, NULL, 1, accumulate);
+        peft_node_matmul (tape, &du->view, FALSE, a, FALSE, &grad, NULL, 1, accumulate);
     }
   if (peft_node_grad_input (tape, node, LOW_RANK_BIAS, &grad, &accumulate))
     sum_rows (tape, dy, &grad, state->scale, accumulate);
@@ -169,8 +155,8 @@ peft_nn_low_rank (PeftTape *tape, PeftVar *y, PeftVar *x, PeftVar *a, PeftVar *b
       copy.y = result->view;
       peft_tape_run (tape, PEFT_KERNEL_COPY, &copy);
     }
-  matmul (tape, &x->value->view, FALSE, &a->value->view, TRUE, &u->view, NULL, 1, FALSE);
-  matmul (tape, &u->view, FALSE, &b->value->view, TRUE, &result->view, NULL, scale, TRUE);
+  peft_node_matmul (tape, &x->value->view, FALSE, &a->value->view, TRUE, &u->view, NULL, 1, FALSE);
+  peft_node_matmul (tape, &u->view, FALSE, &b->value->view, TRUE, &result->view, NULL, scale, TRUE);
   if (bias != NULL)
     {
       const gint64 row[2] = { 1, bias->value->view.shape[0] };
@@ -212,18 +198,18 @@ matmul_backward (PeftTape *tape, PeftNode *node)
       const PeftView *b = peft_node_saved (tape, node, 1);
 
       if (state->trans_a)
-        matmul (tape, b, state->trans_b, dy, TRUE, &grad, NULL, 1, accumulate);
+        peft_node_matmul (tape, b, state->trans_b, dy, TRUE, &grad, NULL, 1, accumulate);
       else
-        matmul (tape, dy, FALSE, b, !state->trans_b, &grad, NULL, 1, accumulate);
+        peft_node_matmul (tape, dy, FALSE, b, !state->trans_b, &grad, NULL, 1, accumulate);
     }
   if (peft_node_grad_input (tape, node, 1, &grad, &accumulate))
     {
       const PeftView *a = peft_node_saved (tape, node, 0);
 
       if (state->trans_b)
-        matmul (tape, dy, TRUE, a, state->trans_a, &grad, NULL, 1, accumulate);
+        peft_node_matmul (tape, dy, TRUE, a, state->trans_a, &grad, NULL, 1, accumulate);
       else
-        matmul (tape, a, !state->trans_a, dy, FALSE, &grad, NULL, 1, accumulate);
+        peft_node_matmul (tape, a, !state->trans_a, dy, FALSE, &grad, NULL, 1, accumulate);
     }
 }
 
@@ -245,19 +231,9 @@ peft_nn_matmul (PeftTape *tape, PeftVar *a, PeftVar *b, gboolean trans_a, gboole
   shape[last - 1] = va->shape[trans_a ? last : last - 1];
   shape[last] = vb->shape[trans_b ? last - 1 : last];
   c = peft_tape_alloc (tape, tape->backend->real, va->n_dims, shape);
-  matmul (tape, va, trans_a, vb, trans_b, &c->view, NULL, 1, FALSE);
+  peft_node_matmul (tape, va, trans_a, vb, trans_b, &c->view, NULL, 1, FALSE);
   out = peft_tape_emit (tape, &matmul_class, c, inputs, 2, &state, sizeof state, &node);
   peft_node_save (node, a);
   peft_node_save (node, b);
   return out;
-}
-
-PeftVar *
-peft_nn_linear_delta (PeftTape *tape, PeftVar *x, PeftVar *weight, PeftVar *delta, PeftVar *bias,
-                      gboolean transposed_weight)
-{
-  g_autoptr (PeftVar) y = peft_nn_linear (tape, x, weight, bias, transposed_weight);
-  g_autoptr (PeftVar) part = peft_nn_matmul (tape, x, delta, FALSE, TRUE);
-
-  return peft_nn_add (tape, y, part);
 }

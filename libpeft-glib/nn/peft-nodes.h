@@ -14,6 +14,12 @@ PeftVar *peft_nn_linear (PeftTape *tape, PeftVar *x, PeftVar *weight, PeftVar *b
 /* y = x · (W + ΔW)ᵀ (+ bias) with a ΔW [out, in] that has a gradient. W + ΔW is not kept for the backward pass. */
 PeftVar *peft_nn_linear_delta (PeftTape *tape, PeftVar *x, PeftVar *weight, PeftVar *delta,
                                PeftVar *bias, gboolean transposed_weight);
+/* scale · (A₁ B₁) ⊙ (A₂ B₂), computed again in the backward pass: Hyeon-Woo et al., arXiv:2108.06098. A [n, r], B [r, m]. */
+PeftVar *peft_nn_hadamard_low_rank (PeftTape *tape, PeftVar *a1, PeftVar *b1, PeftVar *a2,
+                                    PeftVar *b2, double scale);
+/* Does a module take part in this pass, where it is left out with probability p while training? All passes that only
+ * measure take part. */
+gboolean peft_nn_takes_part (PeftTape *tape, double p, guint64 stream);
 /* y + scale · (x Aᵀ) Bᵀ (+ scale · b): the fused path of LoRA-shaped methods. A [r, in], B [out, r]. y is consumed:
  * it must not be used afterwards (its memory becomes the result where nobody else needs it). */
 PeftVar *peft_nn_low_rank (PeftTape *tape, PeftVar *y, PeftVar *x, PeftVar *a, PeftVar *b,

@@ -59,6 +59,31 @@ test_low_rank (void)
 }
 
 static PeftVar *
+linear_delta (PeftTape *tape, PeftVar *const *v, gconstpointer data)
+{
+  return weigh_and_free (tape, peft_nn_linear_delta (tape, v[0], v[1], v[2], v[3], data != NULL));
+}
+
+static PeftVar *
+hadamard (PeftTape *tape, PeftVar *const *v, gconstpointer data)
+{
+  g_autoptr (PeftVar) delta = peft_nn_hadamard_low_rank (tape, v[1], v[2], v[3], v[4], 1.25);
+  return weigh_and_free (tape, peft_nn_linear_delta (tape, v[0], v[5], delta, NULL, FALSE));
+}
+
+static void
+test_delta (void)
+{
+  gradcheck_run ("linear-delta", linear_delta, NULL,
+                 (GradcheckLeaf[]){ SHAPE (3, 5), SHAPE (4, 5), SHAPE (4, 5), SHAPE (4) }, 4);
+  gradcheck_run ("linear-delta transposed", linear_delta, GINT_TO_POINTER (1),
+                 (GradcheckLeaf[]){ SHAPE (3, 5), SHAPE (5, 4), SHAPE (4, 5), SHAPE (4) }, 4);
+  gradcheck_run ("hadamard", hadamard, NULL,
+                 (GradcheckLeaf[]){ SHAPE (3, 5), SHAPE (4, 2), SHAPE (2, 5), SHAPE (4, 2),
+                                    SHAPE (2, 5), SHAPE (4, 5) }, 6);
+}
+
+static PeftVar *
 embedding (PeftTape *tape, PeftVar *const *v, gconstpointer data)
 {
   const gint64 n = 6;
@@ -416,6 +441,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/Peft/Nodes/linear", test_linear);
   g_test_add_func ("/Peft/Nodes/low-rank", test_low_rank);
+  g_test_add_func ("/Peft/Nodes/delta", test_delta);
   g_test_add_func ("/Peft/Nodes/embedding", test_embedding);
   g_test_add_func ("/Peft/Nodes/rms-norm", test_rms_norm);
   g_test_add_func ("/Peft/Nodes/residual", test_residual);
