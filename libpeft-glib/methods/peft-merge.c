@@ -307,8 +307,10 @@ list_tensors (Merge *self, guint64 shard_bytes, GError **error)
 
   self->tensors = g_ptr_array_new_with_free_func (out_tensor_free);
   self->by_name = g_hash_table_new (g_str_hash, g_str_equal);
-  if (!(self->core->gguf != NULL ? list_slot_tensors (self, error)
-                                 : list_folder_tensors (self, error)))
+  /* With another head the file's tensors are neither all there nor called as they would be. */
+  if (!(self->core->gguf != NULL || self->core->task != PEFT_TASK_CAUSAL_LM
+            ? list_slot_tensors (self, error)
+            : list_folder_tensors (self, error)))
     return FALSE;
   if (self->untied)
     {

@@ -3,6 +3,8 @@
 
 #include "methods/peft-model-folder.h"
 
+#include "models/peft-core-task.h"
+
 #include <errno.h>
 #include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
@@ -94,6 +96,7 @@ peft_model_folder_write_config (
       if (has_old || !has_new)
         peft_json_set (config, "torch_dtype", peft_json_new_string (dtype_name));
     }
+  peft_core_task_fill_config (core, config);
   if (untied)
     peft_json_set (config, "tie_word_embeddings", peft_json_new_boolean (FALSE));
   text = peft_json_to_string (config, PEFT_JSON_WRITE_INDENT | PEFT_JSON_WRITE_ASCII);
