@@ -5,6 +5,7 @@
 
 #include "base/peft-dtype-public.h"
 #include "base/peft-error.h"
+#include "base/peft-task.h"
 #include "base/peft-version-macros.h"
 #include "compute/peft-tensor-public.h"
 #include "methods/peft-config-types.h"

@@ -9,6 +9,7 @@
 #include "formats/peft-safetensors-writer.h"
 #include "formats/peft-safetensors.h"
 #include "methods/peft-adapter-private.h"
+#include "methods/peft-adapter-task.h"
 #include "methods/peft-config-private.h"
 #include "methods/peft-pattern.h"
 
@@ -211,7 +212,8 @@ peft_adapter_save (PeftAdapter *self, const char *folder, GError **error)
                    g_strerror (number));
       return FALSE;
     }
-  return save_weights (self, weights, error) && peft_config_save (self->config, config, error);
+  return save_weights (self, weights, error) && peft_config_save (self->config, config, error)
+         && peft_adapter_task_save_labels (self->core, folder, error);
 }
 
 gboolean
@@ -228,8 +230,8 @@ peft_adapter_save_full (PeftAdapter *self, const char *folder, PeftDType dtype, 
 /* ---- Loading ------------------------------------------------------------------------------- */
 
 /* The folder itself, or the subfolder that peft gives to an adapter with another name. */
-static char *
-find_folder (const char *folder, const char *name)
+char *
+peft_adapter_find_folder (const char *folder, const char *name)
 {
   g_autofree char *config = g_build_filename (folder, CONFIG_FILE, NULL);
   g_autofree char *inner = g_build_filename (folder, name, NULL);
@@ -473,7 +475,7 @@ note_unexpected (PeftAdapter *self, PeftTensorSource *source)
 static PeftAdapter *
 load (PeftCore *core, const char *folder, const char *name, gboolean stored_form, GError **error)
 {
-  g_autofree char *found = find_folder (folder, name);
+  g_autofree char *found = peft_adapter_find_folder (folder, name);
   g_autoptr (PeftConfig) config = peft_config_load (found, error);
   g_autoptr (PeftSafetensors) weights = NULL;
   g_autoptr (PeftAdapter) self = NULL;

@@ -9,6 +9,7 @@
 #include "base/peft-checked.h"
 #include "base/peft-random.h"
 #include "methods/peft-adapter-private.h"
+#include "methods/peft-adapter-task.h"
 #include "methods/peft-config-private.h"
 #include "methods/peft-pattern-map.h"
 #include "methods/peft-pattern.h"
@@ -275,9 +276,15 @@ add_copy (PeftAdapter *self,
 
   if (!self->loading)
     {
-      initial = peft_slot_read (slot, frozen, NULL, error);
+      /* As transformers starts a head: normal weights, zero biases. */
+      initial = !slot->fresh             ? peft_slot_read (slot, frozen, NULL, error)
+                : frozen == slot->weight ? peft_init_normal (self, key, peft_view_n_values (&frozen->view),
+                                                             self->core->initializer_range)
+                                         : peft_init_zeros (self, peft_view_n_values (&frozen->view));
       if (initial == NULL)
-        return NULL;
+        return slot->fresh ? peft_param_set_add (self->params, key, frozen->view.n_dims,
+                                                 frozen->view.shape, decay, NULL)
+                           : NULL;
     }
   return peft_param_set_add (self->params, key, frozen->view.n_dims, frozen->view.shape, decay,
                              initial);
@@ -317,6 +324,9 @@ override_slot (PeftAdapter *self,
 static gboolean
 declare_saved_modules (PeftAdapter *self, PeftTargets *targets, GError **error)
 {
+  /* In peft a method without targets wraps the model itself. */
+  const char *prefix = self->method->slot_kinds != 0 ? PEFT_ADAPTER_PREFIX : PEFT_MODEL_PREFIX;
+
   for (guint i = 0; i < self->core->slots->len; i++)
     {
       PeftSlot *slot = self->core->slots->pdata[i];
@@ -329,7 +339,7 @@ declare_saved_modules (PeftAdapter *self, PeftTargets *targets, GError **error)
                        _ ("modules_to_save and target_modules both name '%s'"), slot->path);
           return FALSE;
         }
-      if (!override_slot (self, slot, PEFT_ADAPTER_PREFIX, TRUE, TRUE, error))
+      if (!override_slot (self, slot, prefix, TRUE, TRUE, error))
         return FALSE;
     }
   return TRUE;
@@ -370,7 +380,8 @@ fill_config (PeftAdapter *self, PeftTargets *targets)
                           peft_json_new_string (self->core->path), PEFT_ERROR_INVALID_ARGUMENT,
                           NULL);
   if (!peft_config_is_set (self->config, "task_type"))
-    peft_config_set_json (self->config, "task_type", peft_json_new_string ("CAUSAL_LM"),
+    peft_config_set_json (self->config, "task_type",
+                          peft_json_new_string (peft_task_get_name (self->core->task)),
                           PEFT_ERROR_INVALID_ARGUMENT, NULL);
   for (guint i = 0; i < unmatched->len; i++)
     peft_adapter_note (self, g_strdup_printf (_ ("target_modules: '%s' matches no module"),
@@ -416,14 +427,15 @@ peft_adapter_declare (PeftCore *core,
   g_autoptr (PeftTargets) targets = NULL;
   g_autoptr (PeftAdapter) self = NULL;
 
-  if (!peft_config_validate (config, error))
-    return NULL;
-  targets = peft_targets_new (config, core->model_type, error);
-  if (targets == NULL)
+  if (!peft_config_validate (config, error) || !peft_adapter_task_check (core, config, error))
     return NULL;
   self = adapter_alloc (core, name, seed);
   self->method = peft_method_find (peft_config_get_peft_type (config));
   self->config = peft_config_dup (config);
+  peft_adapter_task_save_head (core, self->config);
+  targets = peft_targets_new (self->config, core->model_type, error);
+  if (targets == NULL)
+    return NULL;
   self->loading = loading;
   self->stored_form = stored_form;
   if ((self->method->declare != NULL && !self->method->declare (self, error))

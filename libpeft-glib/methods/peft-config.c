@@ -44,7 +44,8 @@ G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (PeftConfig, peft_config, G_TYPE_OBJECT)
 static const char *const task_types[]
     = { "SEQ_CLS",      "SEQ_2_SEQ_LM",       "CAUSAL_LM", "TOKEN_CLS",
         "QUESTION_ANS", "FEATURE_EXTRACTION", NULL };
-static const char *const supported_task_types[] = { "CAUSAL_LM", NULL };
+static const char *const supported_task_types[]
+    = { "CAUSAL_LM", "SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION", NULL };
 
 /* peft_type itself is the class. */
 /* clang-format off */

@@ -3,8 +3,6 @@
 
 #include "methods/peft-model-folder.h"
 
-#include "models/peft-core-task.h"
-
 #include <errno.h>
 #include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
@@ -14,6 +12,7 @@
 #include "base/peft-atomic-file.h"
 #include "base/peft-error.h"
 #include "formats/peft-safetensors.h"
+#include "models/peft-core-task.h"
 
 #define CONFIG_FILE "config.json"
 

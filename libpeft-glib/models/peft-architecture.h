@@ -96,6 +96,7 @@ struct _PeftCoreHook
 {
   const PeftCoreHookClass *klass;
   gint64 n_virtual; /* 0: no prompt */
+  gint64 n_tasks;   /* 0: the prompt is the same for all lines; else task_ids must be there, from 0 to n_tasks − 1 */
   gint64 n_prefix;  /* 0: no prefix */
 };
 
@@ -104,6 +105,8 @@ struct _PeftArchitecture
   const char *name;                /* "llama" */
   const char *const *model_types;  /* model_type values of config.json, NULL-terminated */
   const char *const *gguf_names;   /* general.architecture values, NULL-terminated */
+  /* Of model_types, those whose class for question answering calls the model in it "transformer"; NULL: none. */
+  const char *const *qa_transformer_types;
   gboolean (*read_config) (const PeftJson *config, PeftDimensions *out, GError **error);
   /* Fills an object with the config.json keys that the metadata stands for. */
   gboolean (*gguf_config) (PeftGguf *gguf, PeftJson *config, GError **error);

@@ -72,17 +72,26 @@ tensor_from_entry (PeftCore *self, const PeftTensorEntry *entry, guint unpermute
   return peft_tensor_new_view (buffer, &view);
 }
 
-/* The name in the file: GGUF's, or Hugging Face's with or without the leading "model.". */
+/* The name in the file: GGUF's, or Hugging Face's. Models of one family are written with and without a head, and the
+ * transformer's own modules are then called differently. */
 static const PeftTensorEntry *
 find_entry (PeftCore *self, const char *path, const char *gguf_name, const char *suffix,
             char **asked)
 {
+  static const char *const bodies[] = { "model.", "", "transformer." };
   const PeftTensorEntry *entry;
 
   *asked = g_strconcat (self->gguf != NULL ? gguf_name : path, suffix, NULL);
   entry = peft_tensor_source_lookup (self->source, *asked);
-  if (entry == NULL && self->gguf == NULL && g_str_has_prefix (*asked, "model."))
-    entry = peft_tensor_source_lookup (self->source, *asked + strlen ("model."));
+  if (self->gguf != NULL || !g_str_has_prefix (path, self->body))
+    return entry;
+  for (guint i = 0; entry == NULL && i < G_N_ELEMENTS (bodies); i++)
+    {
+      g_autofree char *other
+          = g_strconcat (bodies[i], path + strlen (self->body), suffix, NULL);
+
+      entry = peft_tensor_source_lookup (self->source, other);
+    }
   return entry;
 }
 
@@ -168,6 +177,43 @@ peft_core_load_linear (PeftCore *self, const char *path, const char *gguf_name, 
       if (slot->bias == NULL)
         return NULL;
     }
+  return slot;
+}
+
+const PeftTensorEntry *
+peft_core_find_weight (PeftCore *self, const char *path)
+{
+  g_autofree char *name = g_strconcat (path, ".weight", NULL);
+
+  return self->gguf == NULL ? peft_tensor_source_lookup (self->source, name) : NULL;
+}
+
+static PeftTensor *
+make_zeros (PeftCore *self, guint n_dims, const gint64 *shape, GError **error)
+{
+  PeftTensor *tensor = peft_tensor_new_on (self->backend, PEFT_DTYPE_F32, n_dims, shape, error);
+  g_autofree float *zeros = NULL;
+
+  if (tensor == NULL)
+    return NULL;
+  zeros = g_new0 (float, peft_view_n_values (&tensor->view));
+  peft_tensor_upload_f32 (tensor, zeros);
+  return tensor;
+}
+
+PeftSlot *
+peft_core_make_linear (PeftCore *self, const char *path, gint64 out_features, gint64 in_features,
+                       gboolean bias, GError **error)
+{
+  const gint64 shape[2] = { out_features, in_features };
+  PeftSlot *slot = add_slot (self, PEFT_SLOT_LINEAR, path, -1);
+
+  slot->in_features = in_features;
+  slot->out_features = out_features;
+  slot->fresh = TRUE;
+  slot->weight = make_zeros (self, 2, shape, error);
+  if (slot->weight == NULL || (bias && (slot->bias = make_zeros (self, 1, shape, error)) == NULL))
+    return NULL;
   return slot;
 }
 

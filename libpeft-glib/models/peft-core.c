@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include "models/peft-core.h"
+#include "models/peft-core-task.h"
 
 #include <glib/gi18n-lib.h>
 
@@ -29,6 +29,7 @@ peft_core_unref (PeftCore *self)
   g_clear_pointer (&self->gguf, peft_gguf_unref);
   g_clear_pointer (&self->config, peft_json_unref);
   g_clear_pointer (&self->backend, peft_backend_unref);
+  g_strfreev (self->labels);
   g_free (self->rope_factors);
   g_free (self->dims.layer_has_window);
   g_free (self->model_type);
@@ -152,6 +153,14 @@ PeftCore *
 peft_core_load (const char *path, PeftBackend *backend, PeftLoadDType dtype,
                 GCancellable *cancellable, GError **error)
 {
+  return peft_core_load_with_head (path, backend, dtype, NULL, cancellable, error);
+}
+
+PeftCore *
+peft_core_load_with_head (const char *path, PeftBackend *backend, PeftLoadDType dtype,
+                          const PeftHeadRequest *request, GCancellable *cancellable,
+                          GError **error)
+{
   g_autoptr (PeftCore) self = g_new0 (PeftCore, 1);
   const char *model_type = NULL;
 
@@ -172,7 +181,8 @@ peft_core_load (const char *path, PeftBackend *backend, PeftLoadDType dtype,
     return NULL;
   peft_json_read_string (self->config, "model_type", &model_type, NULL);
   self->model_type = g_strdup (model_type);
-  if (!self->architecture->read_config (self->config, &self->dims, error))
+  if (!self->architecture->read_config (self->config, &self->dims, error)
+      || !peft_core_task_setup (self, request, error))
     {
       g_prefix_error (error, self->gguf != NULL ? "%s: " : "%s/config.json: ", path);
       return NULL;
@@ -225,19 +235,49 @@ peft_core_get_weight_bytes (PeftCore *self)
   return n;
 }
 
+gint64
+peft_core_get_n_virtual (PeftCore *self)
+{
+  return self->hook != NULL ? self->hook->n_virtual : 0;
+}
+
+/* x [batch · (length − n_virtual), hidden] is consumed. */
+static PeftVar *
+prepend_prompt (PeftCore *self, PeftTape *tape, const PeftForward *forward, PeftVar *x)
+{
+  const gint64 hidden = self->dims.hidden, n_virtual = forward->n_virtual;
+  const gint64 text[3] = { forward->batch, forward->length - n_virtual, hidden };
+  const gint64 front[3] = { forward->batch, n_virtual, hidden };
+  const gint64 flat[2] = { forward->batch * forward->length, hidden };
+  g_autoptr (PeftVar) prompt = self->hook->klass->prompt (self->hook, tape, forward);
+  g_autoptr (PeftVar) each = peft_nn_expand (tape, prompt, 3, front);
+  g_autoptr (PeftVar) lines = peft_nn_reshape (tape, x, 3, text);
+  PeftVar *parts[] = { each, lines };
+  g_autoptr (PeftVar) joined = peft_nn_concat (tape, parts, G_N_ELEMENTS (parts), 1);
+
+  peft_var_unref (x);
+  return peft_nn_reshape (tape, joined, 2, flat);
+}
+
 PeftVar *
 peft_core_embed (PeftCore *self, PeftTape *tape, const PeftForward *forward)
 {
-  return peft_slot_embed (self->embedding, tape, forward->ids, self->dims.embedding_scale);
+  PeftVar *x = peft_slot_embed (self->embedding, tape, forward->ids, self->dims.embedding_scale);
+
+  return forward->n_virtual > 0 ? prepend_prompt (self, tape, forward, x) : x;
 }
 
 PeftVar *
 peft_core_head (PeftTape *tape, PeftVar *const *inputs, gpointer data)
 {
   PeftCore *self = data;
-  PeftVar *logits = peft_slot_linear (self->head, tape, inputs[0]);
+  PeftVar *logits;
 
-  if (self->dims.logit_scale != 1)
+  if (self->head == NULL)
+    return peft_var_ref (inputs[0]);
+  logits = peft_slot_linear (self->head, tape, inputs[0]);
+
+  if (self->dims.logit_scale != 1 && self->task == PEFT_TASK_CAUSAL_LM)
     {
       PeftVar *scaled = peft_nn_scale (tape, logits, self->dims.logit_scale);
       peft_var_unref (logits);

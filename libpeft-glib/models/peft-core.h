@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "base/peft-task.h"
 #include "models/peft-architecture.h"
 #include "models/peft-load-dtype.h"
 
@@ -20,7 +21,15 @@ struct _PeftCore
   PeftGguf *gguf;          /* NULL: Hugging Face folder */
   GPtrArray *slots;        /* PeftSlot, in module order */
   GHashTable *by_path;
-  PeftSlot *embedding, *head;
+  PeftSlot *embedding;
+  PeftSlot *head;          /* NULL: feature extraction */
+  PeftTask task;
+  const char *body;        /* what the paths of the transformer's modules begin with: "model." */
+  GStrv labels;            /* names of the classes; NULL: the task has none */
+  gboolean labels_given;   /* not by config.json: its head may be that of other classes */
+  gint64 n_outputs;        /* of the head for each position; feature extraction: the hidden width */
+  gint64 pad_id;           /* that classification does not look at; -1: none */
+  double head_dropout, initializer_range;
   PeftCoreHook *hook;      /* of the active adapter; not owned, NULL: none */
   gpointer family;         /* the architecture's own */
   GDestroyNotify family_free;
@@ -32,11 +41,18 @@ struct _PeftCore
 
 PeftCore *peft_core_load (const char *path, PeftBackend *backend, PeftLoadDType dtype,
                           GCancellable *cancellable, GError **error);
+/* The same with a head other than config.json's. */
+struct _PeftHeadRequest;
+PeftCore *peft_core_load_with_head (const char *path, PeftBackend *backend, PeftLoadDType dtype,
+                                    const struct _PeftHeadRequest *request,
+                                    GCancellable *cancellable, GError **error);
 PeftCore *peft_core_ref (PeftCore *self);
 void peft_core_unref (PeftCore *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PeftCore, peft_core_unref)
 
 PeftSlot *peft_core_find_slot (PeftCore *self, const char *path);
+/* Positions that the active adapter puts in front of every line. */
+gint64 peft_core_get_n_virtual (PeftCore *self);
 guint64 peft_core_get_n_parameters (PeftCore *self); /* tied weights counted once */
 guint64 peft_core_get_weight_bytes (PeftCore *self);
 
@@ -45,6 +61,11 @@ guint64 peft_core_get_weight_bytes (PeftCore *self);
 PeftSlot *peft_core_load_linear (PeftCore *self, const char *path, const char *gguf_name, int layer,
                                  gint64 out_features, gint64 in_features, gboolean bias,
                                  guint unpermute_heads, GError **error);
+/* The same without weights in the file: what stands in its place is zero, and `fresh` says so. */
+PeftSlot *peft_core_make_linear (PeftCore *self, const char *path, gint64 out_features,
+                                 gint64 in_features, gboolean bias, GError **error);
+/* Is there a tensor PATH.weight? */
+const PeftTensorEntry *peft_core_find_weight (PeftCore *self, const char *path);
 PeftSlot *peft_core_load_embedding (PeftCore *self, const char *path, const char *gguf_name,
                                     gint64 rows, gint64 width, GError **error);
 PeftSlot *peft_core_load_norm (PeftCore *self, const char *path, const char *gguf_name, int layer,
@@ -58,7 +79,7 @@ gboolean peft_core_prepare_rope (PeftCore *self, gint64 positions, GError **erro
 
 /* For architectures: the embeddings of a pass, [batch · length, hidden], those of a prompt included. */
 PeftVar *peft_core_embed (PeftCore *self, PeftTape *tape, const PeftForward *forward);
-/* hidden [rows, width] → logits [rows, vocab]; a PeftTapeFunc with the core as data. */
+/* hidden [rows, width] → logits [rows, n_outputs]; a PeftTapeFunc with the core as data. */
 PeftVar *peft_core_head (PeftTape *tape, PeftVar *const *inputs, gpointer core);
 /* The architecture's forward pass; prepares what it needs. */
 PeftVar *peft_core_forward (PeftCore *self, PeftTape *tape, const PeftForward *forward);

@@ -6,7 +6,7 @@
 #include <math.h>
 
 #include "base/peft-error.h"
-#include "models/peft-core.h"
+#include "models/peft-core-task.h"
 #include "models/peft-kv-cache.h"
 #include "models/peft-model-config.h"
 
@@ -167,7 +167,7 @@ static PeftSlot *
 load_part (PeftCore *core, int layer, const char *module, const char *gguf, gint64 out, gint64 in,
            gboolean bias, guint unpermute_heads, GError **error)
 {
-  g_autofree char *path = g_strdup_printf ("model.layers.%d.%s", layer, module);
+  g_autofree char *path = g_strdup_printf ("%slayers.%d.%s", core->body, layer, module);
   g_autofree char *gguf_name = g_strdup_printf ("blk.%d.%s", layer, gguf);
 
   if (in == 0)
@@ -180,7 +180,7 @@ load_layer (PeftCore *core, LlamaLayer *l, int i, GError **error)
 {
   const PeftDimensions *d = &core->dims;
   gint64 q = d->n_heads * d->head_dim, kv = d->n_kv_heads * d->head_dim;
-  g_autofree char *attention = g_strdup_printf ("model.layers.%d.self_attn", i);
+  g_autofree char *attention = g_strdup_printf ("%slayers.%d.self_attn", core->body, i);
   /* Converters permute q and k of "llama" files only. */
   gboolean permuted = core->gguf != NULL && g_str_equal (core->model_type, "llama");
   guint q_heads = permuted ? d->n_heads : 0, k_heads = permuted ? d->n_kv_heads : 0;
@@ -236,26 +236,24 @@ llama_load (PeftCore *core, GError **error)
 {
   const PeftDimensions *d = &core->dims;
   LlamaModel *model = g_new0 (LlamaModel, 1);
+  g_autofree char *embedding = peft_core_body_path (core, "embed_tokens");
+  g_autofree char *last_norm = peft_core_body_path (core, "norm");
 
   model->layers = g_new0 (LlamaLayer, d->n_layers);
   core->family = model;
   core->family_free = llama_free;
-  core->embedding = peft_core_load_embedding (core, "model.embed_tokens", "token_embd", d->vocab,
+  core->embedding = peft_core_load_embedding (core, embedding, "token_embd", d->vocab,
                                               d->hidden, error);
   if (core->embedding == NULL)
     return FALSE;
   for (gint64 i = 0; i < d->n_layers; i++)
     if (!load_layer (core, &model->layers[i], i, error))
       return FALSE;
-  model->norm = peft_core_load_norm (core, "model.norm", "output_norm", -1, d->hidden, error);
+  model->norm = peft_core_load_norm (core, last_norm, "output_norm", -1, d->hidden, error);
   if (model->norm == NULL)
     return FALSE;
-  core->head = d->tied ? peft_core_tie_head (core, "lm_head")
-                       : peft_core_load_linear (core, "lm_head", "output", -1, d->vocab, d->hidden,
-                                                FALSE, 0, error);
-  if (core->head == NULL)
+  if (!peft_core_load_head (core, "lm_head", "output", error))
     return FALSE;
-  core->head->is_head = TRUE;
   return load_rope_factors (core, error);
 }
 
@@ -400,6 +398,7 @@ const PeftArchitecture peft_architecture_llama = {
   .name = "llama",
   .model_types = (const char *const[]){ "llama", "mistral", "qwen2", "qwen3", NULL },
   .gguf_names = (const char *const[]){ "llama", "mistral", "qwen2", "qwen3", NULL },
+  .qa_transformer_types = (const char *const[]){ "llama", "qwen2", "qwen3", NULL },
   .read_config = llama_read_config,
   .gguf_config = llama_gguf_config,
   .load = llama_load,

@@ -26,10 +26,11 @@ struct _PeftSlot
   gint64 in_features;  /* of an embedding: rows of the table */
   gint64 out_features; /* of an embedding: width */
   gboolean conv1d;     /* weight stored [in, out] */
-  gboolean is_head;    /* the output embedding: not part of all-linear */
+  gboolean is_head;    /* the output embedding or a task's head: not part of all-linear */
   PeftTensor *weight;  /* frozen, stored dtype; a tied head shares the embedding's tensor */
   PeftTensor *bias;    /* NULL: none */
   gboolean tied;       /* the weight is another slot's */
+  gboolean fresh;      /* not in the model's files: whoever trains it draws its start values */
   /* Trained in place of the frozen ones (full training, modules_to_save, bias); not owned. */
   PeftParam *weight_param;
   PeftParam *bias_param;
