@@ -93,8 +93,9 @@ typedef struct
 static PeftTensor *
 run_forward (PeftCore *core, PeftDataBatch *batch, GError **error)
 {
-  const gint64 shape[2] = { batch->length, core->dims.vocab };
-  const gsize n_values = (gsize) batch->length * (gsize) core->dims.vocab;
+  const gint64 length = peft_core_get_n_virtual (core) + batch->length;
+  const gint64 shape[2] = { length, core->dims.vocab };
+  const gsize n_values = (gsize) length * (gsize) core->dims.vocab;
   const PeftPass pass = { .batch = 1, .length = batch->length, .logits = TRUE };
   g_autoptr (PeftEngine) engine = peft_engine_new (core, NULL);
   g_autofree float *logits = g_try_malloc_n (n_values, sizeof (float));
@@ -152,6 +153,9 @@ forward_work (gpointer source, gpointer data, PeftRelay *relay, GCancellable *ca
  * @error: return location for an error
  *
  * Computes what the model expects after each of some ids.
+ *
+ * Prompt methods have logits of their virtual tokens, too, before those of the ids. An adapter with several tasks is
+ * refused, because the ids do not say which.
  *
  * Returns: (transfer full): logits, float32 of shape [@n_ids, vocabulary]
  *

@@ -18,6 +18,7 @@ peft_data_batch_free (PeftDataBatch *self)
   g_free (self->labels);
   g_free (self->positions);
   g_free (self->segments);
+  g_free (self->tasks);
   g_free (self);
 }
 
@@ -26,6 +27,13 @@ peft_data_batch_reserve (PeftDataBatch *self, guint32 batch, guint32 length)
 {
   gsize n = (gsize)batch * length;
 
+  if (batch > self->line_capacity)
+    {
+      self->tasks = g_renew (gint32, self->tasks, batch);
+      for (guint32 i = self->line_capacity; i < batch; i++)
+        self->tasks[i] = PEFT_DATA_NO_TASK;
+      self->line_capacity = batch;
+    }
   if (n <= self->capacity)
     return;
   self->capacity = n;
@@ -91,6 +99,7 @@ peft_data_batch_fill (PeftDataBatch *self,
       g_assert (indices[i] < samples->n);
       first = samples->starts[indices[i]];
       last = samples->starts[indices[i] + 1];
+      self->tasks[i] = peft_encoded_set_get_row (set, samples->rows[first])->task;
       for (guint32 r = first; r < last; r++)
         {
           guint32 row_length = peft_encoded_set_get_row (set, samples->rows[r])->length;

@@ -15,9 +15,11 @@ typedef struct
   gint32 *labels;    /* PEFT_DATA_IGNORED in padding */
   gint32 *positions; /* from 0 in each segment */
   gint32 *segments;  /* from 0 in each line; PEFT_DATA_PADDING */
+  gint32 *tasks;     /* [batch]; PEFT_DATA_NO_TASK */
   guint64 n_tokens;  /* without padding */
   guint64 n_targets; /* positions the loss is the mean of */
   gsize capacity;
+  guint32 line_capacity;
 } PeftDataBatch;
 
 PeftDataBatch *

@@ -244,6 +244,7 @@ encode_row (Encoder *self, guint32 index, GError **error)
 {
   const PeftDataRow *row = peft_data_set_get_row (self->set, index);
 
+  peft_encoded_set_set_task (self->out, row->task);
   if (row->kind == PEFT_DATA_KIND_IDS)
     return add_ids (self, index, row->ids, error);
   g_array_set_size (self->ids, 0);

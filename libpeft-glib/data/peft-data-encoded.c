@@ -20,6 +20,7 @@ struct _PeftEncodedSet
   GPtrArray *masks;
   guint32 n_cut;
   guint32 n_skipped;
+  gint32 task;
   GPtrArray *warnings; /* NULL-terminated */
 };
 
@@ -30,6 +31,7 @@ peft_encoded_set_new (void)
 
   g_atomic_ref_count_init (&self->ref_count);
   self->rows = g_array_new (FALSE, FALSE, sizeof (PeftEncodedRow));
+  self->task = PEFT_DATA_NO_TASK;
   self->masks = g_ptr_array_new_with_free_func (g_free);
   self->warnings = g_ptr_array_new_with_free_func (g_free);
   g_ptr_array_add (self->warnings, NULL);
@@ -94,7 +96,8 @@ peft_encoded_set_add (PeftEncodedSet *self,
                          .length = kept,
                          .full_length = length,
                          .n_targets = count_targets (labels, mask, kept),
-                         .source = source };
+                         .source = source,
+                         .task = self->task };
 
   if (row.n_targets == 0)
     {
@@ -123,6 +126,12 @@ peft_encoded_set_add (PeftEncodedSet *self,
     }
   g_array_append_val (self->rows, row);
   return TRUE;
+}
+
+void
+peft_encoded_set_set_task (PeftEncodedSet *self, gint32 task)
+{
+  self->task = task;
 }
 
 guint32

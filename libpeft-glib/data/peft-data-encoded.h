@@ -8,6 +8,7 @@
 /* Rows as token ids and labels. Reference counted; not changed any more once it is filled. */
 
 #define PEFT_DATA_IGNORED    (-100)       /* label of a token that is not learnt */
+#define PEFT_DATA_NO_TASK    (-1)
 #define PEFT_DATA_MAX_TOKENS (1ull << 33) /* of all rows together */
 
 typedef struct
@@ -18,6 +19,7 @@ typedef struct
   guint32 full_length; /* before it was cut */
   guint32 n_targets;   /* labelled tokens that the one before them predicts */
   guint32 source;      /* index of the row in the data set */
+  gint32 task;         /* task_id; PEFT_DATA_NO_TASK */
 } PeftEncodedRow;
 
 typedef struct _PeftEncodedSet PeftEncodedSet;
@@ -41,6 +43,10 @@ peft_encoded_set_add (PeftEncodedSet *self,
                       guint32 length,
                       guint32 max_length,
                       GError **error);
+
+/* Of the rows that are added from now on. */
+void
+peft_encoded_set_set_task (PeftEncodedSet *self, gint32 task);
 
 guint32
 peft_encoded_set_get_n_rows (const PeftEncodedSet *self);

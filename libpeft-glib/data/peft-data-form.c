@@ -509,14 +509,37 @@ read_bare_value (Form *self, GError **error)
   return peft_data_form_read (self->set, wrapped, self->used, self->row, error);
 }
 
+/* Columns of this name that hold something else, such as the name of an exercise, mean nothing here. */
+static gint32
+find_task (const Form *self)
+{
+  PeftJson *value = peft_json_get_member (self->record, "task_id");
+  gint64 task = -1;
+  gboolean is_task;
+
+  if (value == NULL)
+    return -1;
+  if (peft_json_get_kind (value) == PEFT_JSON_STRING) /* CSV */
+    is_task = g_ascii_string_to_signed (peft_json_get_string (value), 10, 0, G_MAXINT32, &task, NULL);
+  else
+    is_task = peft_json_is_number (value) && peft_json_get_int (value, &task) && task >= 0
+              && task <= G_MAXINT32;
+  if (!is_task)
+    return -1;
+  g_hash_table_add (self->used, (char *)"task_id");
+  return (gint32)task;
+}
+
 gboolean
 peft_data_form_read (
     PeftDataSet *set, const PeftJson *record, GHashTable *used, PeftDataRow *row, GError **error)
 {
   Form self = { set, record, used, row };
 
+  row->task = -1;
   if (peft_json_get_kind (record) != PEFT_JSON_OBJECT)
     return read_bare_value (&self, error);
+  row->task = find_task (&self);
   if (!refuse_by_name (&self, error))
     return FALSE;
   if (get (&self, "input_ids") != NULL)

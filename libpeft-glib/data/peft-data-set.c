@@ -255,6 +255,8 @@ peft_data_set_row_to_json (const PeftDataSet *self, guint index)
       peft_json_set (json, "labels", int_list (row->ids->labels, row->ids->length));
       break;
     }
+  if (row->task >= 0)
+    peft_json_set (json, "task_id", peft_json_new_int (row->task));
   return json;
 }
 

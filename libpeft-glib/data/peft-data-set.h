@@ -51,6 +51,7 @@ typedef struct
   guint32 n_prompt; /* CHAT: messages before the completion; 0 when the file does not say */
   guint8 form;      /* PeftDataForm */
   guint8 kind;      /* PeftDataKind */
+  gint32 task;      /* task_id, for methods with several tasks; -1: none */
 } PeftDataRow;
 
 typedef struct _PeftDataSet PeftDataSet;

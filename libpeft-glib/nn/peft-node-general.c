@@ -188,6 +188,31 @@ peft_nn_scale (PeftTape *tape, PeftVar *x, double factor)
   return peft_tape_emit (tape, &scale_class, y, &x, 1, &state, sizeof state, &node);
 }
 
+/* ---- Broadcast ----------------------------------------------------------------------------- */
+
+static void
+expand_backward (PeftTape *tape, PeftNode *node)
+{
+  PeftView grad;
+  gboolean accumulate;
+
+  if (peft_node_grad_input (tape, node, 0, &grad, &accumulate))
+    reduce_into (tape, peft_node_grad_output (node, 0), &grad, 1, accumulate);
+}
+
+static const PeftNodeClass expand_class = { .name = "expand", .backward = expand_backward };
+
+PeftVar *
+peft_nn_expand (PeftTape *tape, PeftVar *x, guint n_dims, const gint64 *shape)
+{
+  PeftTensor *y = peft_tape_alloc (tape, tape->backend->real, n_dims, shape);
+  PeftCopyParams copy = { .x = x->value->view, .y = y->view, .alpha = 1 };
+  PeftNode *node;
+
+  peft_tape_run (tape, PEFT_KERNEL_COPY, &copy);
+  return peft_tape_emit (tape, &expand_class, y, &x, 1, NULL, 0, &node);
+}
+
 /* ---- Unary --------------------------------------------------------------------------------- */
 
 typedef struct

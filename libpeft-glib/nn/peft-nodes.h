@@ -17,8 +17,7 @@ PeftVar *peft_nn_linear_delta (PeftTape *tape, PeftVar *x, PeftVar *weight, Peft
 /* scale · (A₁ B₁) ⊙ (A₂ B₂), computed again in the backward pass: Hyeon-Woo et al., arXiv:2108.06098. A [n, r], B [r, m]. */
 PeftVar *peft_nn_hadamard_low_rank (PeftTape *tape, PeftVar *a1, PeftVar *b1, PeftVar *a2,
                                     PeftVar *b2, double scale);
-/* Does a module take part in this pass, where it is left out with probability p while training? All passes that only
- * measure take part. */
+/* Does a module take part in this pass, where it is left out with probability p while training? */
 gboolean peft_nn_takes_part (PeftTape *tape, double p, guint64 stream);
 /* y + scale · (x Aᵀ) Bᵀ (+ scale · b): the fused path of LoRA-shaped methods. A [r, in], B [out, r]. y is consumed:
  * it must not be used afterwards (its memory becomes the result where nobody else needs it). */
@@ -79,6 +78,8 @@ PeftVar *peft_nn_reshape (PeftTape *tape, PeftVar *x, guint n_dims, const gint64
 PeftVar *peft_nn_permute (PeftTape *tape, PeftVar *x, const guint *order);
 PeftVar *peft_nn_slice (PeftTape *tape, PeftVar *x, guint dim, gint64 start, gint64 length);
 PeftVar *peft_nn_contiguous (PeftTape *tape, PeftVar *x);
+/* x broadcast to a shape: a copy. */
+PeftVar *peft_nn_expand (PeftTape *tape, PeftVar *x, guint n_dims, const gint64 *shape);
 PeftVar *peft_nn_concat (PeftTape *tape, PeftVar *const *parts, guint n_parts, guint dim);
 /* Rows by index, as embedding but over any matrix with a gradient. */
 PeftVar *peft_nn_gather_rows (PeftTape *tape, PeftVar *x, PeftTensor *ids);

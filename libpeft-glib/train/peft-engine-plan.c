@@ -61,7 +61,9 @@ plan_pass (PeftEngine *self, const PeftPass *pass, GError **error)
 {
   const PeftPassOptions options = { .denominator = 1 };
   const PeftPassCall call
-      = { .options = &options, .max_position = pass->length, .segmented = TRUE };
+      = { .options = &options,
+          .max_position = peft_core_get_n_virtual (self->core) + pass->length,
+          .segmented = TRUE };
   PeftPassMemory *memory = g_hash_table_lookup (self->planned, pass);
   g_auto (PeftStaging) staging = { 0 };
   g_autoptr (PeftArena) arena = NULL;
@@ -74,8 +76,8 @@ plan_pass (PeftEngine *self, const PeftPass *pass, GError **error)
     return memory;
   arena = peft_arena_new (self->plan, 0, error);
   if (arena == NULL
-      || !peft_staging_allocate (&staging, self->plan, (guint64) pass->batch * pass->length,
-                                 pass->n_labels, error)
+      || !peft_staging_allocate (&staging, self->plan, peft_engine_count_positions (self, pass),
+                                 pass->n_labels, pass->batch, error)
       || !peft_engine_pass (self, arena, &staging, pass, &call, &row_losses, &correct, &extra_loss,
                             &measured, error))
     return NULL;
@@ -143,7 +145,8 @@ peft_engine_measure (PeftEngine *self, const PeftPass *pass, gboolean with_momen
     }
   plan->activations = memory->activations;
   plan->scratch = memory->peak - MIN (memory->activations, memory->peak);
-  plan->buffers = 2 * peft_staging_bytes ((guint64) rounded.batch * rounded.length, rounded.n_labels);
+  plan->buffers = 2 * peft_staging_bytes (peft_engine_count_positions (self, &rounded),
+                                          rounded.n_labels, rounded.batch);
   plan->total = plan->weights - plan->mapped + plan->adapter + plan->training + plan->activations
                 + plan->scratch + plan->buffers;
   return TRUE;
@@ -153,6 +156,7 @@ gboolean
 peft_engine_reserve (PeftEngine *self, const PeftPass *passes, gsize n, GError **error)
 {
   guint64 n_tokens = self->staging.n_tokens, n_labels = self->staging.n_labels;
+  guint64 n_lines = self->staging.n_lines;
   gsize peak = self->reserved;
 
   for (gsize i = 0; i < n; i++)
@@ -165,7 +169,8 @@ peft_engine_reserve (PeftEngine *self, const PeftPass *passes, gsize n, GError *
       if (memory == NULL)
         return FALSE;
       peak = MAX (peak, memory->peak);
-      n_tokens = MAX (n_tokens, (guint64) pass.batch * pass.length);
+      n_tokens = MAX (n_tokens, peft_engine_count_positions (self, &pass));
+      n_lines = MAX (n_lines, pass.batch);
       n_labels = MAX (n_labels, pass.n_labels);
     }
   if (peak > self->reserved)
@@ -177,9 +182,10 @@ peft_engine_reserve (PeftEngine *self, const PeftPass *passes, gsize n, GError *
         return FALSE;
       self->reserved = peak;
     }
-  if (!peft_staging_allocate (&self->staging, self->core->backend, n_tokens, n_labels, error))
+  if (!peft_staging_allocate (&self->staging, self->core->backend, n_tokens, n_labels, n_lines,
+                              error))
     return FALSE;
-  self->host = g_renew (gint32, self->host, 3 * n_tokens + 2 * n_labels + 1);
+  self->host = g_renew (gint32, self->host, 3 * n_tokens + 2 * n_labels + n_lines + 1);
   self->losses = g_renew (float, self->losses, n_labels + 1);
   self->correct = g_renew (gint32, self->correct, n_labels + 1);
   return TRUE;

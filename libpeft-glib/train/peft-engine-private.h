@@ -6,16 +6,17 @@
 /* Device memory of the batch that is running: I32, each as long as the largest pass needs. */
 typedef struct
 {
-  guint64 n_tokens, n_labels;
+  guint64 n_tokens, n_labels, n_lines;
   PeftTensor *ids, *positions, *segments;
   PeftTensor *label_rows; /* which rows of the hidden states carry a label */
   PeftTensor *labels;
+  PeftTensor *task_ids;
 } PeftStaging;
 
 gboolean peft_staging_allocate (PeftStaging *self, PeftBackend *backend, guint64 n_tokens,
-                                guint64 n_labels, GError **error);
+                                guint64 n_labels, guint64 n_lines, GError **error);
 void peft_staging_clear (PeftStaging *self);
-guint64 peft_staging_bytes (guint64 n_tokens, guint64 n_labels);
+guint64 peft_staging_bytes (guint64 n_tokens, guint64 n_labels, guint64 n_lines);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PeftStaging, peft_staging_clear)
 
 struct _PeftEngine
@@ -44,7 +45,7 @@ typedef struct
   const PeftPassOptions *options;
   gint64 max_position;
   gboolean segmented;
-  gint64 real_length; /* of the lines in options->logits */
+  gint64 real_length; /* of the lines in options->logits, virtual positions included */
 } PeftPassCall;
 
 /* The pass itself, the same for planning and for real. row_losses and correct (nullable, transfer full): of the
@@ -58,5 +59,7 @@ guint peft_pass_hash (gconstpointer pass);
 gboolean peft_pass_equal (gconstpointer a, gconstpointer b);
 /* The keys of the table are the passes. */
 gboolean peft_engine_reserve_set (PeftEngine *self, GHashTable *passes, GError **error);
+/* Positions of all lines, those that the adapter puts in front included. */
+gsize peft_engine_count_positions (const PeftEngine *self, const PeftPass *pass);
 /* Labelled rows that a pass over the batch has. */
-guint32 peft_engine_count_labels (const PeftDataBatch *batch);
+guint32 peft_engine_count_labels (PeftCore *core, const PeftDataBatch *batch);

@@ -29,7 +29,9 @@ peft_engine_round (guint32 n)
 void
 peft_engine_round_pass (const PeftEngine *self, PeftPass *pass)
 {
-  pass->length = peft_engine_round (pass->length);
+  const guint32 n_virtual = (guint32) peft_core_get_n_virtual (self->core);
+
+  pass->length = peft_engine_round (n_virtual + pass->length) - n_virtual;
   if (pass->n_labels > 0)
     pass->n_labels = peft_engine_round (pass->n_labels);
   pass->checkpointing = pass->checkpointing && pass->gradients;
@@ -37,15 +39,35 @@ peft_engine_round_pass (const PeftEngine *self, PeftPass *pass)
                      && self->adapter->method->extra_loss != NULL;
 }
 
+gsize
+peft_engine_count_positions (const PeftEngine *self, const PeftPass *pass)
+{
+  return (gsize) pass->batch * ((gsize) peft_core_get_n_virtual (self->core) + pass->length);
+}
+
+/* What a virtual position stands before is predicted, too. */
+static gboolean
+predicts_first (const PeftEncodedSet *set, guint32 index)
+{
+  const PeftEncodedRow *row = peft_encoded_set_get_row (set, index);
+
+  return peft_encoded_set_get_labels (set, index)[0] != PEFT_DATA_IGNORED
+         && (row->mask == NULL || row->mask[0] != 0);
+}
+
 void
-peft_engine_get_shape (const PeftEncodedSet *set, const PeftDataSamples *samples,
+peft_engine_get_shape (PeftCore *core, const PeftEncodedSet *set, const PeftDataSamples *samples,
                        const guint32 *indices, guint32 n, PeftPass *pass)
 {
+  gboolean has_virtual = peft_core_get_n_virtual (core) > 0;
   guint32 n_labels = 0;
 
   for (guint32 i = 0; i < n; i++)
     for (guint32 j = samples->starts[indices[i]]; j < samples->starts[indices[i] + 1]; j++)
-      n_labels += peft_encoded_set_get_row (set, samples->rows[j])->n_targets;
+      {
+        n_labels += peft_encoded_set_get_row (set, samples->rows[j])->n_targets;
+        n_labels += has_virtual && predicts_first (set, samples->rows[j]);
+      }
   pass->batch = n;
   pass->length = peft_data_batch_find_length (set, samples, indices, n);
   pass->n_labels = n_labels;
@@ -54,9 +76,9 @@ peft_engine_get_shape (const PeftEncodedSet *set, const PeftDataSamples *samples
 /* ---- The batch on the device --------------------------------------------------------------- */
 
 guint64
-peft_staging_bytes (guint64 n_tokens, guint64 n_labels)
+peft_staging_bytes (guint64 n_tokens, guint64 n_labels, guint64 n_lines)
 {
-  return (3 * n_tokens + 2 * n_labels) * sizeof (gint32);
+  return (3 * n_tokens + 2 * n_labels + n_lines) * sizeof (gint32);
 }
 
 void
@@ -67,25 +89,28 @@ peft_staging_clear (PeftStaging *self)
   g_clear_pointer (&self->segments, peft_tensor_unref);
   g_clear_pointer (&self->label_rows, peft_tensor_unref);
   g_clear_pointer (&self->labels, peft_tensor_unref);
-  self->n_tokens = self->n_labels = 0;
+  g_clear_pointer (&self->task_ids, peft_tensor_unref);
+  self->n_tokens = self->n_labels = self->n_lines = 0;
 }
 
 gboolean
 peft_staging_allocate (PeftStaging *self, PeftBackend *backend, guint64 n_tokens, guint64 n_labels,
-                       GError **error)
+                       guint64 n_lines, GError **error)
 {
   PeftTensor **tensors[] = {
-    &self->ids, &self->positions, &self->segments, &self->label_rows, &self->labels,
+    &self->ids, &self->positions, &self->segments, &self->label_rows, &self->labels, &self->task_ids,
   };
 
-  if (self->ids != NULL && n_tokens <= self->n_tokens && n_labels <= self->n_labels)
+  if (self->ids != NULL && n_tokens <= self->n_tokens && n_labels <= self->n_labels
+      && n_lines <= self->n_lines)
     return TRUE;
   n_tokens = MAX (n_tokens, self->n_tokens);
   n_labels = MAX (n_labels, self->n_labels);
+  n_lines = MAX (n_lines, self->n_lines);
   peft_staging_clear (self);
   for (guint i = 0; i < G_N_ELEMENTS (tensors); i++)
     {
-      const gint64 length = MAX (i < 3 ? n_tokens : n_labels, 1);
+      const gint64 length = MAX (i < 3 ? n_tokens : i < 5 ? n_labels : n_lines, 1);
 
       *tensors[i] = peft_tensor_new_on (backend, PEFT_DTYPE_I32, 1, &length, error);
       if (*tensors[i] == NULL)
@@ -93,6 +118,7 @@ peft_staging_allocate (PeftStaging *self, PeftBackend *backend, guint64 n_tokens
     }
   self->n_tokens = n_tokens;
   self->n_labels = n_labels;
+  self->n_lines = n_lines;
   return TRUE;
 }
 
@@ -122,12 +148,13 @@ copy_logits (PeftEngine *self, PeftTensor *logits, gint64 start, const PeftPass 
              const PeftPassCall *call)
 {
   const gint64 vocab = self->core->dims.vocab, n = logits->view.shape[0];
+  const gint64 length = peft_core_get_n_virtual (self->core) + pass->length;
   g_autofree float *host = g_new (float, n * vocab);
 
   peft_tensor_download_f32 (logits, host);
   for (gint64 i = 0; i < n; i++)
     {
-      gint64 line = (start + i) / pass->length, t = (start + i) % pass->length;
+      gint64 line = (start + i) / length, t = (start + i) % length;
 
       if (t < call->real_length)
         memcpy (call->options->logits + (line * call->real_length + t) * vocab, host + i * vocab,
@@ -139,7 +166,7 @@ static void
 run_logits (PeftEngine *self, PeftTape *tape, PeftVar *hidden, const PeftPass *pass,
             const PeftPassCall *call)
 {
-  const gint64 rows = (gint64) pass->batch * pass->length, chunk = chunk_rows (self);
+  const gint64 rows = (gint64) peft_engine_count_positions (self, pass), chunk = chunk_rows (self);
   PeftTapeOptions options = tape->options;
 
   options.recording = FALSE;
@@ -187,7 +214,7 @@ peft_engine_pass (PeftEngine *self, PeftArena *arena, PeftStaging *staging, cons
                   double *extra_loss, PeftPassMemory *memory, GError **error)
 {
   PeftCore *core = self->core;
-  const gint64 n_tokens = (gint64) pass->batch * pass->length;
+  const gint64 n_virtual = peft_core_get_n_virtual (core), length = n_virtual + pass->length;
   const PeftTapeOptions tape_options = {
     .arena = arena,
     .compute = core->compute,
@@ -196,14 +223,18 @@ peft_engine_pass (PeftEngine *self, PeftArena *arena, PeftStaging *staging, cons
     .seed = call->options->seed,
     .step = call->options->step,
   };
-  g_autoptr (PeftTensor) ids = first_of (staging->ids, 1, n_tokens, 0);
-  g_autoptr (PeftTensor) positions = first_of (staging->positions, 2, pass->batch, pass->length);
-  g_autoptr (PeftTensor) segments = first_of (staging->segments, 2, pass->batch, pass->length);
+  g_autoptr (PeftTensor) ids
+      = first_of (staging->ids, 1, (gint64) pass->batch * pass->length, 0);
+  g_autoptr (PeftTensor) positions = first_of (staging->positions, 2, pass->batch, length);
+  g_autoptr (PeftTensor) segments = first_of (staging->segments, 2, pass->batch, length);
+  g_autoptr (PeftTensor) task_ids = first_of (staging->task_ids, 1, pass->batch, 0);
   /* Layers that are run again look at it: it lives as long as the tape. */
   const PeftForward forward = {
     .batch = pass->batch,
-    .length = pass->length,
+    .length = length,
+    .n_virtual = n_virtual,
     .ids = ids,
+    .task_ids = core->hook != NULL && core->hook->n_tasks > 0 ? task_ids : NULL,
     .positions = positions,
     .segments = call->segmented ? segments : NULL,
     .checkpointing = pass->checkpointing,
@@ -251,49 +282,103 @@ is_labelled (const PeftDataBatch *batch, gsize line, guint32 t)
          && batch->labels[line + t + 1] >= 0;
 }
 
+/* Does the last virtual position predict a label? */
+static gboolean
+is_first_labelled (PeftCore *core, const PeftDataBatch *batch, gsize line)
+{
+  return peft_core_get_n_virtual (core) > 0 && batch->segments[line] >= 0
+         && batch->labels[line] >= 0;
+}
+
 guint32
-peft_engine_count_labels (const PeftDataBatch *batch)
+peft_engine_count_labels (PeftCore *core, const PeftDataBatch *batch)
 {
   guint32 n = 0;
 
   for (guint32 b = 0; b < batch->batch; b++)
-    for (guint32 t = 0; t < batch->length; t++)
-      n += is_labelled (batch, (gsize) b * batch->length, t);
+    {
+      n += is_first_labelled (core, batch, (gsize) b * batch->length);
+      for (guint32 t = 0; t < batch->length; t++)
+        n += is_labelled (batch, (gsize) b * batch->length, t);
+    }
   return n;
+}
+
+/* The host's copy of the batch, in the order of its parts. */
+typedef struct
+{
+  gint32 *ids, *positions, *segments, *label_rows, *labels, *tasks;
+} HostBatch;
+
+static HostBatch
+divide_host (PeftEngine *self, gsize n_positions)
+{
+  gint32 *rows = self->host + 3 * n_positions;
+
+  return (HostBatch){
+    .ids = self->host,
+    .positions = self->host + n_positions,
+    .segments = self->host + 2 * n_positions,
+    .label_rows = rows,
+    .labels = rows + self->staging.n_labels,
+    .tasks = rows + 2 * self->staging.n_labels,
+  };
+}
+
+static void
+stage_virtual (const HostBatch *host, gsize line, gint32 n_virtual)
+{
+  for (gint32 t = 0; t < n_virtual; t++)
+    {
+      host->positions[line + t] = t;
+      host->segments[line + t] = 0;
+    }
+}
+
+static void
+stage_label (PeftEngine *self, const HostBatch *host, guint32 *n_labels, gsize row, gint32 label)
+{
+  if (*n_labels < self->staging.n_labels)
+    {
+      host->label_rows[*n_labels] = row;
+      host->labels[*n_labels] = label;
+    }
+  (*n_labels)++;
 }
 
 /* Fills the host's copy of the batch in its rounded shape; returns the number of labelled rows. */
 static guint32
-stage (PeftEngine *self, const PeftDataBatch *batch, guint32 length, PeftPassCall *call)
+stage (PeftEngine *self, const PeftDataBatch *batch, const PeftPass *pass, const HostBatch *host,
+       PeftPassCall *call)
 {
-  const gsize n = (gsize) batch->batch * length;
-  gint32 *ids = self->host, *positions = ids + n, *segments = positions + n;
-  gint32 *rows = segments + n, *labels = rows + self->staging.n_labels;
+  const guint32 length = pass->length, n_virtual = (guint32) peft_core_get_n_virtual (self->core);
   guint32 n_labels = 0;
 
   for (guint32 b = 0; b < batch->batch; b++)
-    for (guint32 t = 0; t < length; t++)
-      {
-        gsize from = (gsize) b * batch->length + t, to = (gsize) b * length + t;
-        gboolean padding
-            = t >= batch->length || batch->segments[from] < 0;
+    {
+      const gsize from_line = (gsize) b * batch->length, line = (gsize) b * (n_virtual + length);
 
-        /* Padding inside a line keeps its id and position: they are the caller's. */
-        ids[to] = t < batch->length ? batch->ids[from] : 0;
-        positions[to] = t < batch->length ? batch->positions[from] : 0;
-        segments[to] = padding ? PEFT_DATA_PADDING : batch->segments[from];
-        call->max_position = MAX (call->max_position, positions[to] + 1);
-        call->segmented |= segments[to] != 0;
-        if (is_labelled (batch, (gsize) b * batch->length, t))
-          {
-            if (n_labels < self->staging.n_labels)
-              {
-                rows[n_labels] = to;
-                labels[n_labels] = batch->labels[from + 1];
-              }
-            n_labels++;
-          }
-      }
+      host->tasks[b] = MAX (batch->tasks[b], 0);
+      stage_virtual (host, line, (gint32) n_virtual);
+      call->max_position = MAX (call->max_position, n_virtual);
+      if (is_first_labelled (self->core, batch, from_line))
+        stage_label (self, host, &n_labels, line + n_virtual - 1, batch->labels[from_line]);
+      for (guint32 t = 0; t < length; t++)
+        {
+          gsize from = from_line + t, to = line + n_virtual + t;
+          gboolean padding = t >= batch->length || batch->segments[from] < 0;
+
+          /* Padding inside a line keeps its id and position: they are the caller's. */
+          host->ids[(gsize) b * length + t] = t < batch->length ? batch->ids[from] : 0;
+          host->positions[to]
+              = (gint32) n_virtual + (t < batch->length ? batch->positions[from] : 0);
+          host->segments[to] = padding ? PEFT_DATA_PADDING : batch->segments[from];
+          call->max_position = MAX (call->max_position, host->positions[to] + 1);
+          call->segmented |= host->segments[to] != 0;
+          if (is_labelled (batch, from_line, t))
+            stage_label (self, host, &n_labels, to, batch->labels[from + 1]);
+        }
+    }
   return n_labels;
 }
 
@@ -329,6 +414,34 @@ check_batch (PeftEngine *self, const PeftDataBatch *batch, GError **error)
                      i / batch->length, i % batch->length, batch->positions[i]);
         return FALSE;
       }
+  return TRUE;
+}
+
+static gboolean
+check_tasks (PeftEngine *self, const PeftDataBatch *batch, GError **error)
+{
+  const PeftCoreHook *hook = self->core->hook;
+
+  for (guint32 b = 0; hook != NULL && hook->n_tasks > 0 && b < batch->batch; b++)
+    {
+      const gint32 task = batch->tasks[b];
+
+      if (task == PEFT_DATA_NO_TASK && hook->n_tasks > 1)
+        {
+          g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
+                       _ ("line %u: the adapter has %" PRIi64
+                          " tasks: expected a task_id from 0 to %" PRIi64 ", found none"),
+                       b, hook->n_tasks, hook->n_tasks - 1);
+          return FALSE;
+        }
+      if (task >= hook->n_tasks)
+        {
+          g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
+                       _ ("line %u: task_id: expected a number from 0 to %" PRIi64 ", found %d"), b,
+                       hook->n_tasks - 1, task);
+          return FALSE;
+        }
+    }
   return TRUE;
 }
 
@@ -392,39 +505,45 @@ peft_engine_run (PeftEngine *self, const PeftDataBatch *batch, const PeftPassOpt
     .training = options->training, .extra_loss = options->extra_loss,
     .logits = options->logits != NULL,
   };
-  PeftPassCall call = { .options = &own, .max_position = 1, .real_length = batch->length };
+  PeftPassCall call = {
+    .options = &own,
+    .max_position = 1,
+    .real_length = peft_core_get_n_virtual (self->core) + batch->length,
+  };
   PeftPassMemory memory;
   g_autoptr (PeftTensor) row_losses = NULL;
   g_autoptr (PeftTensor) correct = NULL;
+  HostBatch host;
   gsize n_tokens;
   guint32 n_labels;
 
   *result = (PeftPassResult){ 0 };
-  if (!check_batch (self, batch, error))
+  if (!check_batch (self, batch, error) || !check_tasks (self, batch, error))
     return FALSE;
   peft_engine_round_pass (self, &pass);
-  n_tokens = (gsize) pass.batch * pass.length;
-  g_assert (self->arena != NULL && n_tokens <= self->staging.n_tokens);
-  n_labels = stage (self, batch, pass.length, &call);
+  n_tokens = peft_engine_count_positions (self, &pass);
+  g_assert (self->arena != NULL && n_tokens <= self->staging.n_tokens
+            && batch->batch <= self->staging.n_lines);
+  host = divide_host (self, n_tokens);
+  n_labels = stage (self, batch, &pass, &host, &call);
   g_assert (n_labels <= self->staging.n_labels);
   pass.n_labels = n_labels > 0 ? peft_engine_round (n_labels) : 0;
   if (own.denominator <= 0)
     own.denominator = MAX (n_labels, 1);
 
-  upload_front (self->staging.ids, self->host, n_tokens);
-  upload_front (self->staging.positions, self->host + n_tokens, n_tokens);
-  upload_front (self->staging.segments, self->host + 2 * n_tokens, n_tokens);
+  upload_front (self->staging.ids, host.ids, (gsize) pass.batch * pass.length);
+  upload_front (self->staging.positions, host.positions, n_tokens);
+  upload_front (self->staging.segments, host.segments, n_tokens);
+  upload_front (self->staging.task_ids, host.tasks, pass.batch);
   if (n_labels > 0)
     {
-      gint32 *rows = self->host + 3 * n_tokens, *labels = rows + self->staging.n_labels;
-
       for (guint32 i = n_labels; i < pass.n_labels; i++)
         {
-          rows[i] = 0;
-          labels[i] = -1;
+          host.label_rows[i] = 0;
+          host.labels[i] = -1;
         }
-      upload_front (self->staging.label_rows, rows, pass.n_labels);
-      upload_front (self->staging.labels, labels, pass.n_labels);
+      upload_front (self->staging.label_rows, host.label_rows, pass.n_labels);
+      upload_front (self->staging.labels, host.labels, pass.n_labels);
     }
   if (!peft_engine_pass (self, self->arena, &self->staging, &pass, &call, &row_losses, &correct,
                          &result->extra_loss, &memory, error))

@@ -17,7 +17,8 @@ guint32 peft_engine_round (guint32 n);
 /* Bytes of logits that the loss holds at a time. */
 #define PEFT_ENGINE_LOGITS_BYTES (64u << 20)
 
-/* The shape of a pass and what it is for. */
+/* The shape of a pass and what it is for. Lengths are those of the lines in the batch: what the active adapter puts in
+ * front of them comes on top. */
 typedef struct
 {
   guint32 batch, length;
@@ -64,7 +65,7 @@ typedef struct
   gboolean extra_loss;    /* the method's own term, once an optimiser step */
   guint64 seed, step;     /* of dropout */
   double denominator;     /* labelled tokens of the optimiser step; 0: those of the batch */
-  float *logits;          /* (nullable) [batch, length, vocab] */
+  float *logits;          /* (nullable) [batch, n_virtual + length, vocab] */
   float *row_losses;      /* (nullable) [n_targets] of the batch, in order of lines and positions */
 } PeftPassOptions;
 
@@ -79,8 +80,9 @@ typedef struct
 gboolean peft_engine_run (PeftEngine *self, const PeftDataBatch *batch,
                           const PeftPassOptions *options, PeftPassResult *result, GError **error);
 /* The shape that running these samples has: length and labels rounded. */
-void peft_engine_get_shape (const PeftEncodedSet *set, const PeftDataSamples *samples,
-                            const guint32 *indices, guint32 n, PeftPass *pass);
+void peft_engine_get_shape (PeftCore *core, const PeftEncodedSet *set,
+                            const PeftDataSamples *samples, const guint32 *indices, guint32 n,
+                            PeftPass *pass);
 
 /* Are all ids and labels of the set within the vocabulary? PEFT_ERROR_INVALID_DATA names the row. */
 gboolean peft_engine_check_ids (PeftCore *core, const PeftEncodedSet *set, GError **error);

@@ -33,7 +33,7 @@ peft_evaluate_reserve (PeftEngine *engine, const PeftEncodedSet *set,
       guint32 n = take (samples, start, batch_size, indices);
       PeftPass pass = { 0 };
 
-      peft_engine_get_shape (set, samples, indices, n, &pass);
+      peft_engine_get_shape (engine->core, set, samples, indices, n, &pass);
       peft_engine_round_pass (engine, &pass);
       g_hash_table_add (shapes, g_memdup2 (&pass, sizeof pass));
     }

@@ -38,6 +38,18 @@ read_integer (const PeftTensorEntry *entry, gsize index)
     }
 }
 
+static gboolean
+check_integers (const PeftTensorEntry *entry, GError **error)
+{
+  if (entry->dtype == PEFT_DTYPE_I64 || entry->dtype == PEFT_DTYPE_I32
+      || entry->dtype == PEFT_DTYPE_BOOL || entry->dtype == PEFT_DTYPE_U8)
+    return TRUE;
+  g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
+               _ ("%s: tensor %s: expected I64, found %s"), entry->file, entry->name,
+               entry->type_name);
+  return FALSE;
+}
+
 /* A [batch, length] integer tensor; absent and optional: *out is NULL. */
 static gboolean
 find_input (const PeftSafetensors *file, const char *name, gboolean required,
@@ -54,13 +66,8 @@ find_input (const PeftSafetensors *file, const char *name, gboolean required,
       return peft_tensor_source_require (peft_safetensors_get_source (file), name, error) != NULL;
     }
   shape = peft_tensor_shape_to_string (entry->shape, entry->n_dims);
-  if (entry->dtype != PEFT_DTYPE_I64 && entry->dtype != PEFT_DTYPE_I32
-      && entry->dtype != PEFT_DTYPE_BOOL && entry->dtype != PEFT_DTYPE_U8)
-    {
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                   _ ("%s: tensor %s: expected I64, found %s"), entry->file, name, entry->type_name);
-      return FALSE;
-    }
+  if (!check_integers (entry, error))
+    return FALSE;
   if (entry->n_dims != 2 || entry->shape[0] == 0 || entry->shape[1] == 0
       || peft_tensor_entry_get_n_values (entry) > MAX_TOKENS)
     {
@@ -102,6 +109,35 @@ copy_input (const PeftTensorEntry *entry, gint64 low, gint64 high, gint32 *out, 
   return TRUE;
 }
 
+/* [batch], for methods that have tasks. */
+static gboolean
+read_tasks (PeftCore *core, const PeftSafetensors *file, PeftDataBatch *batch, GError **error)
+{
+  const PeftTensorEntry *entry = peft_safetensors_lookup (file, "task_ids");
+
+  if (entry == NULL)
+    return TRUE;
+  if (core->hook == NULL || core->hook->n_tasks == 0)
+    {
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
+                   _ ("%s: tensor task_ids: the method has no tasks"), entry->file);
+      return FALSE;
+    }
+  if (!check_integers (entry, error))
+    return FALSE;
+  if (entry->n_dims != 1 || entry->shape[0] != batch->batch)
+    {
+      g_autofree char *shape = peft_tensor_shape_to_string (entry->shape, entry->n_dims);
+
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_SHAPE_MISMATCH,
+                   _ ("%s: tensor task_ids: expected one number for each of the %u lines, found the "
+                      "shape %s"),
+                   entry->file, batch->batch, shape);
+      return FALSE;
+    }
+  return copy_input (entry, 0, core->hook->n_tasks - 1, batch->tasks, error);
+}
+
 static gboolean
 read_batch (PeftCore *core, const PeftSafetensors *file, PeftDataBatch *batch,
             gboolean *has_labels, GError **error)
@@ -115,12 +151,6 @@ read_batch (PeftCore *core, const PeftSafetensors *file, PeftDataBatch *batch,
       || !find_input (file, "position_ids", FALSE, ids, &positions, error)
       || !find_input (file, "labels", FALSE, ids, &labels, error))
     return FALSE;
-  if (peft_safetensors_lookup (file, "task_ids") != NULL)
-    {
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
-                   _ ("%s: tensor task_ids: the method has no tasks"), ids->file);
-      return FALSE;
-    }
   n = peft_tensor_entry_get_n_values (ids);
   peft_data_batch_reserve (batch, ids->shape[0], ids->shape[1]);
   batch->batch = ids->shape[0];
@@ -134,7 +164,10 @@ read_batch (PeftCore *core, const PeftSafetensors *file, PeftDataBatch *batch,
   *has_labels = labels != NULL;
   if (!copy_input (ids, 0, vocab - 1, batch->ids, error)
       || (labels != NULL && !copy_input (labels, 0, vocab - 1, batch->labels, error))
-      || (positions != NULL && !copy_input (positions, 0, MAX_POSITION - 1, batch->positions, error)))
+      || !read_tasks (core, file, batch, error)
+      /* Virtual positions come first and those of the text follow them, whatever was asked for, as in peft. */
+      || (positions != NULL && peft_core_get_n_virtual (core) == 0
+          && !copy_input (positions, 0, MAX_POSITION - 1, batch->positions, error)))
     return FALSE;
   for (gsize i = 0; mask != NULL && i < n; i++)
     if (read_integer (mask, i) == 0)
@@ -164,7 +197,8 @@ static gboolean
 declare_output (PeftSafetensorsWriter *writer, PeftCore *core, const PeftDataBatch *batch,
                 gboolean loss, PeftParamSet *params, gboolean state, GError **error)
 {
-  const guint64 shape[] = { batch->batch, batch->length, core->dims.vocab };
+  const guint64 shape[]
+      = { batch->batch, peft_core_get_n_virtual (core) + batch->length, core->dims.vocab };
 
   if (!peft_safetensors_writer_add (writer, "logits", PEFT_DTYPE_F32, shape, 3, error)
       || (loss && !peft_safetensors_writer_add (writer, "loss", PEFT_DTYPE_F32, NULL, 0, error)))
@@ -202,7 +236,8 @@ write_output (const char *path, PeftCore *core, const PeftDataBatch *batch, cons
   for (gsize i = 0; i < peft_safetensors_writer_get_n_tensors (writer); i++)
     {
       const char *name = peft_safetensors_writer_get_entry (writer, i)->name;
-      gsize n = (gsize) batch->batch * batch->length * core->dims.vocab;
+      gsize n = (gsize) batch->batch * (peft_core_get_n_virtual (core) + batch->length)
+                * core->dims.vocab;
       gboolean ok;
 
       if (g_str_equal (name, "logits"))
@@ -250,7 +285,8 @@ static gboolean
 run_and_write (PeftCore *core, PeftAdapter *adapter, const PeftDataBatch *batch,
                gboolean has_labels, const PeftForwardFileOptions *options, GError **error)
 {
-  const guint64 n_tokens = (guint64) batch->batch * batch->length;
+  const guint64 n_tokens
+      = (guint64) batch->batch * (peft_core_get_n_virtual (core) + batch->length);
   PeftPass pass = {
     .batch = batch->batch, .length = batch->length, .logits = TRUE,
     .gradients = options->gradients, .training = options->train_mode,
@@ -271,7 +307,7 @@ run_and_write (PeftCore *core, PeftAdapter *adapter, const PeftDataBatch *batch,
                    _ ("no memory for the logits of %" PRIu64 " tokens"), n_tokens);
       return FALSE;
     }
-  pass.n_labels = peft_engine_count_labels (batch);
+  pass.n_labels = peft_engine_count_labels (core, batch);
   if (!peft_engine_reserve (engine, &pass, 1, error)
       || !peft_engine_run (engine, batch, &pass_options, &result, error))
     return FALSE;

@@ -15,8 +15,8 @@ struct _PeftGeneratePass
   PeftArena *arena;
   gsize reserved;
   PeftBackend *plan;
-  GHashTable *planned; /* 2 · length + cached → peak; for the current batch */
-  PeftTensor *ids, *positions, *segments, *k_segments, *last_rows;
+  GHashTable *planned; /* 4 · length + 2 · virtual + cached → peak; for the current batch */
+  PeftTensor *ids, *positions, *segments, *k_segments, *last_rows, *task_ids;
   gint32 *host_segments; /* [batch, capacity] of what the cache holds */
   gint32 *packed;        /* the first columns of them */
 };
@@ -40,6 +40,7 @@ clear_tensors (PeftGeneratePass *self)
   g_clear_pointer (&self->segments, peft_tensor_unref);
   g_clear_pointer (&self->k_segments, peft_tensor_unref);
   g_clear_pointer (&self->last_rows, peft_tensor_unref);
+  g_clear_pointer (&self->task_ids, peft_tensor_unref);
 }
 
 void
@@ -68,28 +69,32 @@ part_of (PeftTensor *tensor, guint n_dims, gint64 d0, gint64 d1)
 
 typedef struct
 {
-  PeftTensor *ids, *positions, *segments, *k_segments, *last_rows;
+  PeftTensor *ids, *positions, *segments, *k_segments, *last_rows, *task_ids;
 } PassTensors;
 
 /* The same for planning and for real. Returns the logits of the last rows, NULL with an error. */
 static PeftTensor *
-forward (PeftGeneratePass *self, PeftArena *arena, const PassTensors *t, gboolean cached,
-         gint64 length, gboolean padded, gint64 max_position, GError **error)
+forward (PeftGeneratePass *self, PeftArena *arena, const PassTensors *t,
+         const PeftGenerateShape *shape, gboolean padded, gint64 max_position, GError **error)
 {
+  const gint64 length = shape->length;
+  const gboolean has_tasks = self->core->hook != NULL && self->core->hook->n_tasks > 0;
   const PeftTapeOptions options = { .arena = arena, .compute = self->core->compute };
-  gint64 keys = (cached ? peft_kv_cache_get_length (self->cache) : 0) + length;
-  g_autoptr (PeftTensor) ids = part_of (t->ids, 1, self->batch * length, 0);
+  gint64 keys = (shape->cached ? peft_kv_cache_get_length (self->cache) : 0) + length;
+  g_autoptr (PeftTensor) ids = part_of (t->ids, 1, self->batch * (length - shape->n_virtual), 0);
   g_autoptr (PeftTensor) positions = part_of (t->positions, 2, self->batch, length);
   g_autoptr (PeftTensor) segments = padded ? part_of (t->segments, 2, self->batch, length) : NULL;
   g_autoptr (PeftTensor) k_segments = padded ? part_of (t->k_segments, 2, self->batch, keys) : NULL;
   const PeftForward call = {
     .batch = self->batch,
     .length = length,
+    .n_virtual = shape->n_virtual,
     .ids = ids,
+    .task_ids = has_tasks ? t->task_ids : NULL,
     .positions = positions,
     .segments = segments,
     .k_segments = k_segments,
-    .cache = cached ? self->cache : NULL,
+    .cache = shape->cached ? self->cache : NULL,
     .max_position = max_position,
   };
   g_autoptr (PeftTape) tape = peft_tape_new (&options);
@@ -114,7 +119,7 @@ allocate_tensors (PassTensors *t, PeftBackend *backend, gint64 batch, gint64 n_t
     gint64 length;
   } wanted[] = {
     { &t->ids, n_tokens }, { &t->positions, n_tokens }, { &t->segments, n_tokens },
-    { &t->k_segments, n_keys }, { &t->last_rows, batch },
+    { &t->k_segments, n_keys }, { &t->last_rows, batch }, { &t->task_ids, batch },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (wanted); i++)
@@ -134,14 +139,17 @@ free_tensors (PassTensors *t)
   g_clear_pointer (&t->segments, peft_tensor_unref);
   g_clear_pointer (&t->k_segments, peft_tensor_unref);
   g_clear_pointer (&t->last_rows, peft_tensor_unref);
+  g_clear_pointer (&t->task_ids, peft_tensor_unref);
 }
 
-/* Measures a pass of `length` tokens; the cache's memory is not the arena's, so how full it is does not
+/* Measures a pass; the cache's memory is not the arena's, so how full it is does not
  * matter. */
 static gboolean
-plan_length (PeftGeneratePass *self, gboolean cached, gint64 length, gsize *peak, GError **error)
+plan_shape (PeftGeneratePass *self, const PeftGenerateShape *shape, gsize *peak, GError **error)
 {
-  gpointer key = GSIZE_TO_POINTER (2 * length + (cached ? 1 : 0));
+  const gint64 length = shape->length;
+  gpointer key
+      = GSIZE_TO_POINTER (4 * length + (shape->n_virtual > 0 ? 2 : 0) + (shape->cached ? 1 : 0));
   gpointer known = g_hash_table_lookup (self->planned, key);
   gint64 before = peft_kv_cache_get_length (self->cache);
   PassTensors tensors = { NULL };
@@ -159,7 +167,7 @@ plan_length (PeftGeneratePass *self, gboolean cached, gint64 length, gsize *peak
   peft_kv_cache_set_length (self->cache, 0);
   if (allocate_tensors (&tensors, self->plan, self->batch, self->batch * length,
                         self->batch * length, error))
-    logits = forward (self, arena, &tensors, cached, length, TRUE, length, error);
+    logits = forward (self, arena, &tensors, shape, TRUE, length, error);
   free_tensors (&tensors);
   peft_kv_cache_set_length (self->cache, before);
   if (logits == NULL)
@@ -196,6 +204,7 @@ grow_cache (PeftGeneratePass *self, gint64 batch, gint64 capacity, gboolean *kep
   self->segments = tensors.segments;
   self->k_segments = tensors.k_segments;
   self->last_rows = tensors.last_rows;
+  self->task_ids = tensors.task_ids;
   self->batch = batch;
   self->capacity = capacity;
   self->host_segments = g_renew (gint32, self->host_segments, batch * capacity);
@@ -215,11 +224,11 @@ peft_generate_pass_reserve (PeftGeneratePass *self, gint64 batch, gint64 capacit
 }
 
 gboolean
-peft_generate_pass_plan (PeftGeneratePass *self, gboolean cached, gint64 length, GError **error)
+peft_generate_pass_plan (PeftGeneratePass *self, const PeftGenerateShape *shape, GError **error)
 {
   gsize peak = self->reserved;
 
-  if (!plan_length (self, cached, length, &peak, error))
+  if (!plan_shape (self, shape, &peak, error))
     return FALSE;
   if (peak == self->reserved)
     return TRUE;
@@ -230,6 +239,12 @@ peft_generate_pass_plan (PeftGeneratePass *self, gboolean cached, gint64 length,
     return FALSE;
   self->reserved = peak;
   return TRUE;
+}
+
+void
+peft_generate_pass_reset (PeftGeneratePass *self)
+{
+  g_hash_table_remove_all (self->planned);
 }
 
 void
@@ -256,20 +271,21 @@ upload_key_segments (PeftGeneratePass *self, gint64 past, gint64 length)
 }
 
 gboolean
-peft_generate_pass_run (PeftGeneratePass *self, gboolean cached, gint64 length, const gint32 *ids,
+peft_generate_pass_run (PeftGeneratePass *self, const PeftGenerateShape *shape, const gint32 *ids,
                         const gint32 *positions, const gint32 *segments, gboolean padded,
-                        float *logits, GError **error)
+                        gint32 task, float *logits, GError **error)
 {
   const PassTensors tensors = {
-    self->ids, self->positions, self->segments, self->k_segments, self->last_rows,
+    self->ids, self->positions, self->segments, self->k_segments, self->last_rows, self->task_ids,
   };
-  gint64 past = cached ? peft_kv_cache_get_length (self->cache) : 0, max_position = 1;
+  const gint64 length = shape->length;
+  gint64 past = shape->cached ? peft_kv_cache_get_length (self->cache) : 0, max_position = 1;
   g_autoptr (PeftTensor) result = NULL;
 
   g_assert (past + length <= self->capacity);
   for (gint64 i = 0; i < self->batch * length; i++)
     max_position = MAX (max_position, positions[i] + 1);
-  upload (self->ids, ids, self->batch * length);
+  upload (self->ids, ids, self->batch * (length - shape->n_virtual));
   upload (self->positions, positions, self->batch * length);
   upload (self->segments, segments, self->batch * length);
   for (gint64 b = 0; b < self->batch; b++)
@@ -279,9 +295,12 @@ peft_generate_pass_run (PeftGeneratePass *self, gboolean cached, gint64 length, 
       self->packed[b] = (b + 1) * length - 1;
     }
   upload (self->last_rows, self->packed, self->batch);
+  for (gint64 b = 0; b < self->batch; b++)
+    self->packed[b] = task;
+  upload (self->task_ids, self->packed, self->batch);
   if (padded)
     upload_key_segments (self, past, length);
-  result = forward (self, self->arena, &tensors, cached, length, padded, max_position, error);
+  result = forward (self, self->arena, &tensors, shape, padded, max_position, error);
   if (result == NULL)
     return FALSE;
   if (logits != NULL)

@@ -9,6 +9,14 @@
 /* Tokens of a prompt that are run at a time. */
 #define PEFT_GENERATE_CHUNK 512
 
+/* Of one pass. */
+typedef struct
+{
+  gboolean cached;  /* goes on behind what the cache has; else over these positions alone */
+  gint64 length;    /* positions of a line, the virtual ones included */
+  gint64 n_virtual; /* of these, in front: those of the active adapter, or none */
+} PeftGenerateShape;
+
 typedef struct _PeftGeneratePass PeftGeneratePass;
 
 PeftGeneratePass *peft_generate_pass_new (PeftCore *core);
@@ -20,14 +28,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PeftGeneratePass, peft_generate_pass_free)
 gboolean peft_generate_pass_reserve (PeftGeneratePass *self, gint64 batch, gint64 capacity,
                                      gboolean *kept, GError **error);
 /* Then for passes of each length that will come. */
-gboolean peft_generate_pass_plan (PeftGeneratePass *self, gboolean cached, gint64 length,
+gboolean peft_generate_pass_plan (PeftGeneratePass *self, const PeftGenerateShape *shape,
                                   GError **error);
+/* Other adapters are active: passes need other memory. */
+void peft_generate_pass_reset (PeftGeneratePass *self);
 /* Forgets all but the first `length` tokens. */
 void peft_generate_pass_cut (PeftGeneratePass *self, gint64 length);
 
-/* ids, positions, segments [batch, length] (segments -1: padding). Goes on behind what the cache has; without
- * `cached`, over these tokens alone. padded: some segment is -1, now or before. logits (nullable) [batch, vocab]. */
-gboolean peft_generate_pass_run (PeftGeneratePass *self, gboolean cached, gint64 length,
+/* ids [batch, length - n_virtual]; positions, segments [batch, length] (segments -1: padding). padded: some segment is
+ * -1, now or before. task: of adapters that have several. logits (nullable) [batch, vocab]. */
+gboolean peft_generate_pass_run (PeftGeneratePass *self, const PeftGenerateShape *shape,
                                  const gint32 *ids, const gint32 *positions,
-                                 const gint32 *segments, gboolean padded, float *logits,
-                                 GError **error);
+                                 const gint32 *segments, gboolean padded, gint32 task,
+                                 float *logits, GError **error);

@@ -25,6 +25,7 @@ struct _PeftGenerate
   PeftGeneratePass *pass;
   PeftLogits *logits;
   GArray *cached; /* gint32: tokens in the cache of a single line */
+  gint64 cached_task;
   PeftGenerateStats stats;
 };
 
@@ -51,6 +52,7 @@ typedef struct
   Line *lines;
   guint n;
   gint64 longest; /* prompt */
+  gint64 n_virtual; /* positions that the active adapter has in front */
   gboolean padded;
   gboolean stop_all;
   gint32 *ids, *positions, *segments; /* [n, capacity] */
@@ -62,6 +64,7 @@ peft_generate_options_init (PeftGenerateOptions *self)
 {
   *self = (PeftGenerateOptions){
     .max_new_tokens = 128, .temperature = 1, .top_p = 1, .repetition_penalty = 1, .seed = 42,
+    .task = -1,
   };
 }
 
@@ -108,6 +111,7 @@ void
 peft_generate_reset (PeftGenerate *self)
 {
   g_array_set_size (self->cached, 0);
+  peft_generate_pass_reset (self->pass);
 }
 
 void
@@ -122,6 +126,29 @@ static gboolean
 refuse (GError **error, const char *what)
 {
   g_set_error_literal (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT, what);
+  return FALSE;
+}
+
+static gboolean
+check_task (PeftGenerate *self, gint64 task, GError **error)
+{
+  const gint64 n_tasks = self->core->hook != NULL ? self->core->hook->n_tasks : 0;
+
+  if (task < 0 && n_tasks <= 1)
+    return TRUE;
+  if (n_tasks == 0)
+    return refuse (error, _ ("task-id: the active adapter has no tasks"));
+  if (task >= 0 && task < n_tasks)
+    return TRUE;
+  if (task < 0)
+    g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                 _ ("the adapter has %" PRIi64 " tasks: expected a task-id from 0 to %" PRIi64
+                    ", found none"),
+                 n_tasks, n_tasks - 1);
+  else
+    g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                 _ ("task-id: expected a number from 0 to %" PRIi64 ", found %" PRIi64),
+                 n_tasks - 1, task);
   return FALSE;
 }
 
@@ -142,6 +169,8 @@ check (PeftGenerate *self, const PeftPrompt *prompts, guint n, const PeftGenerat
     return refuse (error, _ ("repetition_penalty: expected a number above 0"));
   if (o->stop != NULL && o->stop[0] != NULL && self->tokenizer == NULL)
     return refuse (error, _ ("stop strings need a tokenizer"));
+  if (!check_task (self, o->task, error))
+    return FALSE;
   for (guint i = 0; i < n; i++)
     {
       if (prompts[i].n_ids == 0)
@@ -253,20 +282,26 @@ take_token (Run *run, guint i, GError **error)
 
 /* ---- Passes -------------------------------------------------------------------------------- */
 
-/* Columns [start, start + length) of the padded lines. Positions follow the attention mask. */
+/* Columns [start, start + length) of the padded lines, the first of which are virtual. Positions follow the attention
+ * mask; behind a prompt they count columns, as peft leaves it to the model. */
 static void
 fill_columns (Run *run, gint64 start, gint64 length)
 {
+  const gint64 n_ids = length - MAX (run->n_virtual - start, 0);
+
   for (guint i = 0; i < run->n; i++)
     for (gint64 t = 0; t < length; t++)
       {
         Line *line = &run->lines[i];
-        gint64 at = start + t - line->padding, to = i * length + t;
+        gint64 column = start + t, text = column - run->n_virtual, at = text - line->padding;
+        gint64 to = i * length + t;
 
         /* A finished line goes on with something that nobody looks at. */
-        run->ids[to] = at < 0 || at >= line->ids->len ? 0 : g_array_index (line->ids, gint32, at);
-        run->positions[to] = MAX (at, 0);
-        run->segments[to] = at < 0 ? -1 : 0;
+        if (text >= 0)
+          run->ids[i * n_ids + t - (length - n_ids)]
+              = at < 0 || at >= line->ids->len ? 0 : g_array_index (line->ids, gint32, at);
+        run->positions[to] = run->n_virtual > 0 ? column : MAX (at, 0);
+        run->segments[to] = text >= 0 && at < 0 ? -1 : 0;
       }
 }
 
@@ -274,12 +309,14 @@ static gboolean
 run_columns (Run *run, gboolean cached, gint64 start, gint64 length, gboolean want, GError **error)
 {
   PeftGenerate *self = run->self;
+  const PeftGenerateShape shape = { cached, length, MAX (run->n_virtual - start, 0) };
 
   if (g_cancellable_set_error_if_cancelled (run->cancellable, error))
     return FALSE;
   fill_columns (run, start, length);
-  return peft_generate_pass_run (self->pass, cached, length, run->ids, run->positions,
-                                 run->segments, run->padded, want ? run->logits : NULL, error);
+  return peft_generate_pass_run (self->pass, &shape, run->ids, run->positions, run->segments,
+                                 run->padded, (gint32) MAX (run->options->task, 0),
+                                 want ? run->logits : NULL, error);
 }
 
 /* The tokens that a single line's cache already has; one is left to compute, for its logits. */
@@ -290,7 +327,7 @@ find_common (Run *run)
   const Line *line = &run->lines[0];
   gsize n = 0, most = MIN (cached->len, line->n_prompt - 1);
 
-  if (run->n > 1 || run->options->no_cache)
+  if (run->n > 1 || run->options->no_cache || run->self->cached_task != run->options->task)
     return 0;
   while (n < most
          && g_array_index (cached, gint32, n) == g_array_index (line->ids, gint32, n))
@@ -298,40 +335,66 @@ find_common (Run *run)
   return n;
 }
 
+/* Columns of the pass that starts at `start`; virtual ones are never divided. */
+static gint64
+chunk_at (Run *run, gint64 start)
+{
+  gint64 end = MAX (run->n_virtual - start, 0) + PEFT_GENERATE_CHUNK;
+
+  return MIN (end, run->n_virtual + run->longest - start);
+}
+
+/* The first column that the cache lacks. */
+static gint64
+first_column (Run *run, gsize common)
+{
+  return common > 0 ? run->n_virtual + (gint64) common : 0;
+}
+
 static gboolean
 prefill (Run *run, gsize common, GError **error)
 {
-  for (gint64 start = common; start < run->longest; start += PEFT_GENERATE_CHUNK)
-    {
-      gint64 length = MIN (PEFT_GENERATE_CHUNK, run->longest - start);
+  const gint64 end = run->n_virtual + run->longest;
+  gint64 length;
 
-      if (!run_columns (run, TRUE, start, length, start + length == run->longest, error))
+  for (gint64 start = first_column (run, common); start < end; start += length)
+    {
+      length = chunk_at (run, start);
+      if (!run_columns (run, TRUE, start, length, start + length == end, error))
         return FALSE;
     }
   return TRUE;
+}
+
+static gboolean
+plan_columns (Run *run, gboolean cached, gint64 start, gint64 length, GError **error)
+{
+  const PeftGenerateShape shape = { cached, length, MAX (run->n_virtual - start, 0) };
+
+  return peft_generate_pass_plan (run->self->pass, &shape, error);
 }
 
 /* Room is made for all before the first token. */
 static gboolean
 plan_passes (Run *run, gsize common, guint64 most, GError **error)
 {
-  PeftGeneratePass *pass = run->self->pass;
-  gint64 rest = run->longest - (gint64) common;
+  const gint64 end = run->n_virtual + run->longest;
+  gint64 length;
 
   if (run->options->no_cache)
     {
       for (guint64 i = 0; i < most; i++)
-        if (!peft_generate_pass_plan (pass, FALSE, run->longest + (gint64) i, error))
+        if (!plan_columns (run, FALSE, 0, end + (gint64) i, error))
           return FALSE;
       return TRUE;
     }
-  if (rest >= PEFT_GENERATE_CHUNK
-      && !peft_generate_pass_plan (pass, TRUE, PEFT_GENERATE_CHUNK, error))
-    return FALSE;
-  if (rest % PEFT_GENERATE_CHUNK > 0
-      && !peft_generate_pass_plan (pass, TRUE, rest % PEFT_GENERATE_CHUNK, error))
-    return FALSE;
-  return peft_generate_pass_plan (pass, TRUE, 1, error);
+  for (gint64 start = first_column (run, common); start < end; start += length)
+    {
+      length = chunk_at (run, start);
+      if (!plan_columns (run, TRUE, start, length, error))
+        return FALSE;
+    }
+  return plan_columns (run, TRUE, end, 1, error);
 }
 
 static gboolean
@@ -347,13 +410,14 @@ is_done (Run *run)
 static gboolean
 run_tokens (Run *run, guint64 most, GError **error)
 {
-  gboolean cached = !run->options->no_cache;
+  const gboolean cached = !run->options->no_cache;
+  const gint64 end = run->n_virtual + run->longest;
 
   for (guint64 step = 0; step < most; step++)
     {
       if (step > 0
-          && !run_columns (run, cached, cached ? run->longest + (gint64) step - 1 : 0,
-                           cached ? 1 : run->longest + (gint64) step, TRUE, error))
+          && !run_columns (run, cached, cached ? end + (gint64) step - 1 : 0,
+                           cached ? 1 : end + (gint64) step, TRUE, error))
         return FALSE;
       for (guint i = 0; i < run->n; i++)
         if (!run->lines[i].done && !take_token (run, i, error))
@@ -433,6 +497,7 @@ remember (Run *run)
   GArray *cached = run->self->cached;
 
   g_array_set_size (cached, 0);
+  run->self->cached_task = run->options->task;
   if (run->n == 1 && !run->options->no_cache && run->lines[0].ids->len > run->lines[0].n_prompt)
     g_array_append_vals (cached, run->lines[0].ids->data, run->lines[0].ids->len - 1);
 }
@@ -453,14 +518,14 @@ generate (Run *run, GError **error)
     }
   if (most == 0)
     return TRUE;
-  capacity = (run->longest + (gint64) most + CAPACITY_STEP - 1) / CAPACITY_STEP * CAPACITY_STEP;
+  capacity = (run->n_virtual + run->longest + (gint64) most + CAPACITY_STEP - 1) / CAPACITY_STEP * CAPACITY_STEP;
   common = find_common (run);
   if (!peft_generate_pass_reserve (self->pass, run->n, capacity, &kept, error))
     return FALSE;
   common = kept ? common : 0;
   /* Until this run is through, nobody knows what the cache holds. */
   g_array_set_size (self->cached, 0);
-  peft_generate_pass_cut (self->pass, common);
+  peft_generate_pass_cut (self->pass, first_column (run, common));
   self->stats.reused_tokens = common;
   if (!plan_passes (run, common, most, error))
     return FALSE;
@@ -469,7 +534,7 @@ generate (Run *run, GError **error)
   run->segments = g_new (gint32, run->n * capacity);
   run->logits = g_new (float, run->n * self->core->dims.vocab);
 
-  if (run->options->no_cache ? !run_columns (run, FALSE, 0, run->longest, TRUE, error)
+  if (run->options->no_cache ? !run_columns (run, FALSE, 0, run->n_virtual + run->longest, TRUE, error)
                              : !prefill (run, common, error))
     return FALSE;
   middle = g_get_monotonic_time ();
@@ -490,7 +555,7 @@ peft_generate_run (PeftGenerate *self, const PeftPrompt *prompts, guint n_prompt
       = g_ptr_array_new_with_free_func ((GDestroyNotify) peft_generated_free);
   Run run = {
     .self = self, .options = options, .func = func, .data = data, .cancellable = cancellable,
-    .n = n_prompts,
+    .n = n_prompts, .n_virtual = peft_core_get_n_virtual (self->core),
   };
   gboolean done;
 

@@ -20,6 +20,7 @@ typedef struct
   gsize n_eos_ids;
   const char *const *stop;   /* (nullable) NULL-terminated; need a tokenizer */
   guint64 seed;
+  gint64 task;               /* of adapters that have several; -1: none given */
   gboolean no_cache;         /* every token by a pass over everything: for tests */
 } PeftGenerateOptions;
 

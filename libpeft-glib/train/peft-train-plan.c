@@ -39,6 +39,8 @@ hash_set (GChecksum *sum, const PeftEncodedSet *set, const PeftDataSamples *samp
                          (const guchar *) peft_encoded_set_get_ids (set, samples->rows[i]), bytes);
       g_checksum_update (
           sum, (const guchar *) peft_encoded_set_get_labels (set, samples->rows[i]), bytes);
+      if (row->task != PEFT_DATA_NO_TASK)
+        g_checksum_update (sum, (const guchar *) &row->task, sizeof row->task);
       if (row->mask != NULL)
         g_checksum_update (sum, row->mask, row->length);
     }
@@ -152,7 +154,7 @@ add_step (PeftTrainRun *self, guint64 step, GHashTable *shapes)
         {
           PeftPass pass = { 0 };
 
-          peft_engine_get_shape (self->options->train, self->samples, self->indices + start,
+          peft_engine_get_shape (self->core, self->options->train, self->samples, self->indices + start,
                                  MIN (self->micro_batch, n - start), &pass);
           pass.gradients = pass.training = TRUE;
           pass.checkpointing = self->checkpointing == PEFT_CHECKPOINTING_ON;

@@ -30,7 +30,7 @@ count_labels (PeftTrainRun *self, guint64 epoch, guint32 first, guint32 last)
                                              self->indices);
       PeftPass pass;
 
-      peft_engine_get_shape (self->options->train, self->samples, self->indices, n, &pass);
+      peft_engine_get_shape (self->core, self->options->train, self->samples, self->indices, n, &pass);
       n_labels += pass.n_labels;
     }
   return n_labels;
