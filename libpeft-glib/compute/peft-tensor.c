@@ -143,7 +143,7 @@ peft_tensor_new_view (PeftBuffer *buffer, const PeftView *view)
 {
   PeftTensor *self = tensor_new (view);
 
-  self->view.buffer = peft_buffer_ref (buffer);
+  self->view.buffer = buffer != NULL ? peft_buffer_ref (buffer) : NULL;
   return self;
 }
 
@@ -198,7 +198,7 @@ peft_tensor_unref (PeftTensor *self)
       peft_arena_release (self->arena, self->region);
       peft_arena_unref (self->arena);
     }
-  else
+  else if (self->view.buffer != NULL)
     peft_buffer_unref (self->view.buffer);
   g_free (self);
 }

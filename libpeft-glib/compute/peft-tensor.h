@@ -23,7 +23,7 @@ PeftTensor *peft_tensor_new_in (PeftArena *arena, PeftDType dtype, guint n_dims,
                                 const gint64 *shape, GError **error);
 PeftTensor *peft_tensor_new_on (PeftBackend *backend, PeftDType dtype, guint n_dims,
                                 const gint64 *shape, GError **error);
-/* A view of a buffer, which it keeps. */
+/* A view of a buffer, which it keeps; NULL: memory that could not be had. */
 PeftTensor *peft_tensor_new_view (PeftBuffer *buffer, const PeftView *view);
 /* A view of another tensor, which it keeps. */
 PeftTensor *peft_tensor_derive (PeftTensor *base, const PeftView *view);

@@ -46,10 +46,12 @@ peft_lycoris_hook_init (PeftLycorisHook *self, const PeftSlotHookClass *klass, P
   return TRUE;
 }
 
-gboolean
-peft_lycoris_takes_part (PeftLycorisHook *self, PeftTape *tape)
+double
+peft_lycoris_get_scale (PeftLycorisHook *self, PeftTape *tape)
 {
-  return peft_nn_takes_part (tape, self->module_dropout, self->stream);
+  return peft_nn_takes_part (tape, self->module_dropout, self->stream)
+             ? self->scale * self->parent.weight
+             : 0;
 }
 
 PeftVar *

@@ -46,6 +46,8 @@ typedef struct
 gboolean peft_lycoris_hook_init (PeftLycorisHook *self, const PeftSlotHookClass *klass,
                                  PeftAdapter *adapter, PeftSlot *slot, gint64 *r, GError **error);
 gboolean peft_lycoris_validate (PeftConfig *config, GError **error);
-gboolean peft_lycoris_takes_part (PeftLycorisHook *self, PeftTape *tape);
+/* scale, or 0 in a step that the module is left out of: it computes all the same, so that every step takes the same
+ * memory. */
+double peft_lycoris_get_scale (PeftLycorisHook *self, PeftTape *tape);
 /* A mask [n] of ones and zeros, divided by its mean when `scaled`; NULL: nothing is left out. */
 PeftVar *peft_lycoris_mask (PeftLycorisHook *self, PeftTape *tape, gint64 n, gboolean scaled);

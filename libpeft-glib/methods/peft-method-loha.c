@@ -58,8 +58,6 @@ loha_delta (PeftSlotHook *hook, PeftTape *tape, PeftSlot *slot)
 {
   LohaHook *self = (LohaHook *) hook;
 
-  if (!peft_lycoris_takes_part (&self->parent, tape))
-    return NULL;
   g_autoptr (PeftVar) a1 = peft_tape_param (tape, self->factors[0]);
   g_autoptr (PeftVar) b1 = peft_tape_param (tape, self->factors[1]);
   g_autoptr (PeftVar) a2 = peft_tape_param (tape, self->factors[2]);
@@ -76,7 +74,7 @@ loha_delta (PeftSlotHook *hook, PeftTape *tape, PeftSlot *slot)
       peft_var_unref (a1);
       a1 = masked;
     }
-  return peft_nn_hadamard_low_rank (tape, a1, b1, a2, b2, self->parent.scale * hook->weight);
+  return peft_nn_hadamard_low_rank (tape, a1, b1, a2, b2, peft_lycoris_get_scale (&self->parent, tape));
 }
 
 static void

@@ -121,11 +121,9 @@ lokr_after (PeftSlotHook *hook, PeftTape *tape, PeftSlot *slot, PeftVar *x, Peft
   const gint64 m = self->w1.columns, l = self->w1.rows, k = self->w2.rows;
   const gint64 x_shape[2] = { n * m, self->w2.columns };
 
-  if (!peft_lycoris_takes_part (&self->parent, tape))
-    return y;
   g_autoptr (PeftVar) w1 = get_factor (tape, &self->w1);
   g_autoptr (PeftVar) w2 = get_factor (tape, &self->w2);
-  g_autoptr (PeftVar) scaled = peft_nn_scale (tape, w1, self->parent.scale * hook->weight);
+  g_autoptr (PeftVar) scaled = peft_nn_scale (tape, w1, peft_lycoris_get_scale (&self->parent, tape));
   g_autoptr (PeftVar) dense = peft_nn_contiguous (tape, x);
   g_autoptr (PeftVar) rows = peft_nn_reshape (tape, dense, 2, x_shape);
   g_autoptr (PeftVar) right = peft_nn_matmul (tape, rows, w2, FALSE, TRUE); /* [n m, k] */

@@ -220,7 +220,7 @@ peft_nn_hadamard_low_rank (PeftTape *tape, PeftVar *a1, PeftVar *b1, PeftVar *a2
 gboolean
 peft_nn_takes_part (PeftTape *tape, double p, guint64 stream)
 {
-  if (!tape->options.training || p <= 0 || peft_backend_is_plan (tape->backend))
+  if (!tape->options.training || p <= 0)
     return TRUE;
   return peft_random_uniform (tape->options.seed, stream, tape->options.step) >= p;
 }

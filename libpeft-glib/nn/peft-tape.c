@@ -416,6 +416,16 @@ peft_node_grad_input_end (PeftTape *tape, PeftNode *node, guint index, PeftTenso
     }
 }
 
+static gboolean
+has_shape (const PeftView *view, guint n_dims, const gint64 *shape)
+{
+  gboolean same = view->n_dims == n_dims;
+
+  for (guint i = 0; same && i < n_dims; i++)
+    same = view->shape[i] == shape[i];
+  return same;
+}
+
 void
 peft_node_pass_grad (PeftTape *tape, PeftNode *node, guint index)
 {
@@ -435,10 +445,14 @@ peft_node_pass_grad (PeftTape *tape, PeftNode *node, guint index)
       gboolean accumulate;
 
       peft_node_grad_input (tape, node, index, &view, &accumulate);
-      if (dy->view.n_dims == view.n_dims)
-        source = dy->view;
-      else
-        source = peft_view_reshape (&dy->view, view.n_dims, view.shape);
+      source = dy->view;
+      if (!has_shape (&source, view.n_dims, view.shape))
+        {
+          if (peft_view_is_contiguous (&source))
+            source = peft_view_reshape (&source, view.n_dims, view.shape);
+          else
+            view = peft_view_reshape (&view, source.n_dims, source.shape);
+        }
       copy_values (tape, &source, &view, accumulate);
     }
 }
