@@ -8,6 +8,7 @@
 
 #include "base/peft-error.h"
 #include "data/peft-data-chat.h"
+#include "data/peft-data-encode-task.h"
 
 /* Rows between two reports of progress. */
 #define PROGRESS_INTERVAL 64u
@@ -234,6 +235,7 @@ encode_content (Encoder *self, const PeftDataRow *row, GError **error)
     case PEFT_DATA_KIND_CHAT:
       return encode_chat (self, row, error);
     case PEFT_DATA_KIND_IDS:
+    case PEFT_DATA_KIND_LABELLED:
     default:
       g_assert_not_reached ();
     }
@@ -245,6 +247,8 @@ encode_row (Encoder *self, guint32 index, GError **error)
   const PeftDataRow *row = peft_data_set_get_row (self->set, index);
 
   peft_encoded_set_set_task (self->out, row->task);
+  if (peft_data_set_get_task (self->set) != PEFT_TASK_CAUSAL_LM)
+    return peft_data_encode_labelled (self->set, index, &self->options, self->out, error);
   if (row->kind == PEFT_DATA_KIND_IDS)
     return add_ids (self, index, row->ids, error);
   g_array_set_size (self->ids, 0);
@@ -287,6 +291,7 @@ peft_data_encode (const PeftDataSet *set,
 
   if (self.options.max_length == 0)
     self.options.max_length = PEFT_DATA_DEFAULT_MAX_LENGTH;
+  peft_encoded_set_set_purpose (out, peft_data_set_get_task (set));
   for (guint32 i = 0; i < n; i++)
     {
       if (i % PROGRESS_INTERVAL == 0 && options->progress != NULL)

@@ -37,6 +37,9 @@ typedef struct
   PeftDataLossOn loss_on;
   guint32 max_length; /* 0: the default */
   guint32 vocab_size; /* of the model; 0: that of the tokenizer, or not known */
+  /* Of rows with labels: */
+  const char *const *labels; /* names of the classes */
+  gint64 pad_id;             /* of the model; -1: none */
   PeftDataProgressFunc progress;
   gpointer user_data;
 } PeftDataEncodeOptions;

@@ -21,6 +21,8 @@ struct _PeftEncodedSet
   guint32 n_cut;
   guint32 n_skipped;
   gint32 task;
+  PeftTask purpose;
+  GPtrArray *answers; /* PeftEncodedAnswer of each row; shorter where the last ones have none */
   GPtrArray *warnings; /* NULL-terminated */
 };
 
@@ -32,6 +34,7 @@ peft_encoded_set_new (void)
   g_atomic_ref_count_init (&self->ref_count);
   self->rows = g_array_new (FALSE, FALSE, sizeof (PeftEncodedRow));
   self->task = PEFT_DATA_NO_TASK;
+  self->answers = g_ptr_array_new_with_free_func ((GDestroyNotify)peft_encoded_answer_free);
   self->masks = g_ptr_array_new_with_free_func (g_free);
   self->warnings = g_ptr_array_new_with_free_func (g_free);
   g_ptr_array_add (self->warnings, NULL);
@@ -54,6 +57,7 @@ peft_encoded_set_unref (PeftEncodedSet *self)
   g_free (self->ids);
   g_free (self->labels);
   g_ptr_array_unref (self->masks);
+  g_ptr_array_unref (self->answers);
   g_ptr_array_unref (self->warnings);
   g_free (self);
 }
@@ -67,6 +71,18 @@ count_targets (const gint32 *labels, const guint8 *mask, guint32 length)
   for (guint32 i = 1; i < length; i++)
     if (labels[i] != PEFT_DATA_IGNORED && (mask == NULL || (mask[i] != 0 && mask[i - 1] != 0)))
       n++;
+  return n;
+}
+
+/* Labels that stand at their own tokens. An answer has two, perhaps at the same one. */
+static guint32
+count_marks (const gint32 *labels, guint32 length, PeftTask purpose)
+{
+  guint32 n = 0;
+
+  for (guint32 i = 0; i < length; i++)
+    if (labels[i] >= 0)
+      n += purpose == PEFT_TASK_QUESTION_ANS ? (labels[i] & 1) + (labels[i] >> 1) : 1;
   return n;
 }
 
@@ -95,7 +111,9 @@ peft_encoded_set_add (PeftEncodedSet *self,
   PeftEncodedRow row = { .offset = self->n_tokens,
                          .length = kept,
                          .full_length = length,
-                         .n_targets = count_targets (labels, mask, kept),
+                         .n_targets = self->purpose == PEFT_TASK_CAUSAL_LM
+                                          ? count_targets (labels, mask, kept)
+                                          : count_marks (labels, kept, self->purpose),
                          .source = source,
                          .task = self->task };
 
@@ -126,6 +144,43 @@ peft_encoded_set_add (PeftEncodedSet *self,
     }
   g_array_append_val (self->rows, row);
   return TRUE;
+}
+
+void
+peft_encoded_answer_free (PeftEncodedAnswer *self)
+{
+  if (self == NULL)
+    return;
+  g_free (self->context);
+  g_free (self->spans);
+  g_strfreev (self->texts);
+  g_free (self);
+}
+
+void
+peft_encoded_set_set_purpose (PeftEncodedSet *self, PeftTask task)
+{
+  self->purpose = task;
+}
+
+PeftTask
+peft_encoded_set_get_purpose (const PeftEncodedSet *self)
+{
+  return self->purpose;
+}
+
+void
+peft_encoded_set_set_answer (PeftEncodedSet *self, PeftEncodedAnswer *answer)
+{
+  g_assert (self->rows->len > 0);
+  g_ptr_array_set_size (self->answers, (int)self->rows->len);
+  self->answers->pdata[self->rows->len - 1] = answer;
+}
+
+const PeftEncodedAnswer *
+peft_encoded_set_get_answer (const PeftEncodedSet *self, guint32 index)
+{
+  return index < self->answers->len ? self->answers->pdata[index] : NULL;
 }
 
 void

@@ -4,6 +4,7 @@
 #include <glib.h>
 
 #include "data/peft-data-set.h"
+#include "text/peft-tokenizer-core.h"
 
 /* Rows as token ids and labels. Reference counted; not changed any more once it is filled. */
 
@@ -21,6 +22,18 @@ typedef struct
   guint32 source;      /* index of the row in the data set */
   gint32 task;         /* task_id; PEFT_DATA_NO_TASK */
 } PeftEncodedRow;
+
+/* Of a question with its context: what a predicted span stands for, and the texts that would be right. */
+typedef struct
+{
+  char *context;
+  PeftSpan *spans; /* of each token, in bytes of the context; empty for what is not of it */
+  GStrv texts;     /* none: the context has no answer */
+} PeftEncodedAnswer;
+
+void
+peft_encoded_answer_free (PeftEncodedAnswer *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PeftEncodedAnswer, peft_encoded_answer_free)
 
 typedef struct _PeftEncodedSet PeftEncodedSet;
 
@@ -44,6 +57,16 @@ peft_encoded_set_add (PeftEncodedSet *self,
                       guint32 max_length,
                       GError **error);
 
+/* What the labels are: those of other tasks than CAUSAL_LM belong to the token that they stand at. Before rows are added. */
+void
+peft_encoded_set_set_purpose (PeftEncodedSet *self, PeftTask task);
+PeftTask
+peft_encoded_set_get_purpose (const PeftEncodedSet *self);
+/* Of the row that was added last; takes answer. */
+void
+peft_encoded_set_set_answer (PeftEncodedSet *self, PeftEncodedAnswer *answer);
+const PeftEncodedAnswer *
+peft_encoded_set_get_answer (const PeftEncodedSet *self, guint32 index);
 /* Of the rows that are added from now on. */
 void
 peft_encoded_set_set_task (PeftEncodedSet *self, gint32 task);

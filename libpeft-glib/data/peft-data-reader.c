@@ -14,6 +14,7 @@
 
 #include "base/peft-error.h"
 #include "data/peft-data-form.h"
+#include "data/peft-data-labelled.h"
 #include "data/peft-data-records.h"
 
 /* Rows between two looks at the cancellable. */
@@ -163,19 +164,27 @@ note_unused (Reading *self, const PeftJson *record)
 }
 
 static gboolean
+read_form (Reading *self, const PeftJson *record, PeftDataRow *row, GError **error)
+{
+  return self->options.task == PEFT_TASK_CAUSAL_LM
+             ? peft_data_form_read (self->set, record, self->used, row, error)
+             : peft_data_labelled_read (self->set, self->options.task, record, self->used, row, error);
+}
+
+static gboolean
 read_record (Reading *self, const PeftJson *record, PeftDataRow *row, GError **error)
 {
   g_autoptr (PeftJson) mapped = NULL;
 
   if (self->options.mapping == NULL)
     {
-      if (!peft_data_form_read (self->set, record, self->used, row, error))
+      if (!read_form (self, record, row, error))
         return FALSE;
       note_unused (self, record);
       return TRUE;
     }
   mapped = peft_data_mapping_apply (self->options.mapping, record, &self->seen, error);
-  return mapped != NULL && peft_data_form_read (self->set, mapped, self->used, row, error);
+  return mapped != NULL && read_form (self, mapped, row, error);
 }
 
 static gboolean
@@ -306,6 +315,7 @@ peft_data_read_text (const char *name,
   g_autoptr (PeftDataSet) set = peft_data_set_new ();
   PeftDataReadOptions complete = complete_options (options);
 
+  peft_data_set_set_task (set, complete.task);
   if (length > complete.max_file_bytes)
     {
       fail_too_large (name, complete.max_file_bytes, error);
@@ -326,6 +336,7 @@ peft_data_read (const char *const *paths,
   g_autoptr (PeftDataSet) set = peft_data_set_new ();
   PeftDataReadOptions complete = complete_options (options);
 
+  peft_data_set_set_task (set, complete.task);
   if (n_paths == 0 || n_paths > PEFT_DATA_MAX_FILES)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,

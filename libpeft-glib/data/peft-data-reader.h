@@ -18,6 +18,7 @@
 typedef struct
 {
   const PeftDataMapping *mapping; /* (nullable) for all files */
+  PeftTask task;                  /* that the rows are for */
   guint64 max_file_bytes;
   guint64 max_rows;
   guint64 max_record_bytes;

@@ -9,6 +9,8 @@
 
 PeftDataSet *
 peft_data_set_new (void);
+void
+peft_data_set_set_task (PeftDataSet *self, PeftTask task);
 /* The index of the new file. */
 guint
 peft_data_set_add_file (PeftDataSet *self, const char *path);

@@ -24,6 +24,7 @@ struct _PeftDataSet
   GArray *rows; /* PeftDataRow */
   GPtrArray *files;
   GStringChunk *texts;
+  PeftTask task;
 };
 
 static const char *const form_names[PEFT_DATA_N_FORMS] = {
@@ -33,6 +34,9 @@ static const char *const form_names[PEFT_DATA_N_FORMS] = {
   [PEFT_DATA_FORM_INSTRUCTION] = "instruction",
   [PEFT_DATA_FORM_TEXT] = "text",
   [PEFT_DATA_FORM_INPUT_IDS] = "input_ids",
+  [PEFT_DATA_FORM_CLASSIFIED] = "text-label",
+  [PEFT_DATA_FORM_TAGGED] = "tokens-tags",
+  [PEFT_DATA_FORM_QUESTION] = "question-context-answers",
 };
 
 static void
@@ -80,6 +84,18 @@ peft_data_set_unref (PeftDataSet *self)
   g_ptr_array_unref (self->files);
   g_string_chunk_free (self->texts);
   g_free (self);
+}
+
+void
+peft_data_set_set_task (PeftDataSet *self, PeftTask task)
+{
+  self->task = task;
+}
+
+PeftTask
+peft_data_set_get_task (const PeftDataSet *self)
+{
+  return self->task;
 }
 
 guint
@@ -250,6 +266,9 @@ peft_data_set_row_to_json (const PeftDataSet *self, guint index)
                            peft_json_ref (peft_json_get_value (variables, i)));
         }
       break;
+    case PEFT_DATA_KIND_LABELLED:
+      peft_json_unref (json);
+      return parse_kept (row->text[0]);
     case PEFT_DATA_KIND_IDS:
       peft_json_set (json, "input_ids", int_list (row->ids->ids, row->ids->length));
       peft_json_set (json, "labels", int_list (row->ids->labels, row->ids->length));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/peft-json.h"
+#include "base/peft-task.h"
 
 /* Rows of training data as they were read, before any tokenizer. Reference counted; a set that
  * peft_data_read () returned is not changed any more, so threads may read it at the same time. */
@@ -15,6 +16,9 @@ typedef enum
   PEFT_DATA_FORM_INSTRUCTION,       /* instruction or question, its input, and an answer */
   PEFT_DATA_FORM_TEXT,
   PEFT_DATA_FORM_INPUT_IDS,
+  PEFT_DATA_FORM_CLASSIFIED, /* a text, or two, and their class */
+  PEFT_DATA_FORM_TAGGED,     /* tokens and the class of each */
+  PEFT_DATA_FORM_QUESTION,   /* question, context and where in it the answers are */
   PEFT_DATA_N_FORMS
 } PeftDataForm;
 
@@ -26,7 +30,8 @@ typedef enum
   PEFT_DATA_KIND_INSTRUCTION, /* text[0] is what a user says, text[1] the answer */
   PEFT_DATA_KIND_CHAT,        /* text[0]: JSON list of messages; text[1]: JSON object of further
                                  template variables (tools, documents), or NULL */
-  PEFT_DATA_KIND_IDS
+  PEFT_DATA_KIND_IDS,
+  PEFT_DATA_KIND_LABELLED /* text[0]: JSON object, see peft-data-labelled.h */
 } PeftDataKind;
 
 /* One block of memory. mask is NULL when all of it is 1. */
@@ -60,6 +65,8 @@ PeftDataSet *peft_data_set_ref (PeftDataSet *self);
 void peft_data_set_unref (PeftDataSet *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (PeftDataSet, peft_data_set_unref)
 
+/* What the rows were read for. */
+PeftTask peft_data_set_get_task (const PeftDataSet *self);
 guint peft_data_set_get_n_rows (const PeftDataSet *self);
 const PeftDataRow *peft_data_set_get_row (const PeftDataSet *self, guint index);
 
