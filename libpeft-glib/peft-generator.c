@@ -64,6 +64,7 @@ enum
   PROP_ADD_SPECIAL,
   PROP_SYSTEM,
   PROP_SEED,
+  PROP_TASK_ID,
   N_PROPS
 };
 static GParamSpec *props[N_PROPS];
@@ -121,6 +122,9 @@ peft_generator_get_property (GObject *object, guint id, GValue *value, GParamSpe
     case PROP_SEED:
       g_value_set_uint64 (value, self->options.seed);
       break;
+    case PROP_TASK_ID:
+      g_value_set_int (value, (int) self->options.task);
+      break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
     }
@@ -173,6 +177,9 @@ peft_generator_set_property (GObject *object, guint id, const GValue *value, GPa
       break;
     case PROP_SEED:
       self->options.seed = g_value_get_uint64 (value);
+      break;
+    case PROP_TASK_ID:
+      self->options.task = g_value_get_int (value);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -334,6 +341,17 @@ peft_generator_class_init (PeftGeneratorClass *klass)
    */
   props[PROP_SEED] = g_param_spec_uint64 ("seed", N_ ("Seed"), N_ ("seed of the draws"), 0,
                                           G_MAXUINT64, 42, flags);
+  /**
+   * PeftGenerator:task-id:
+   *
+   * Which task is wanted of an adapter that has several (multitask prompt tuning); -1: none.
+   *
+   * Since: 1.0
+   */
+  props[PROP_TASK_ID]
+      = g_param_spec_int ("task-id", N_ ("Task"),
+                          N_ ("task of an adapter that has several, from 0; -1: none"), -1, G_MAXINT,
+                          -1, flags);
   g_object_class_install_properties (object_class, N_PROPS, props);
 
   /**

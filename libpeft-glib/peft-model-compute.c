@@ -32,6 +32,16 @@ forward_file_work (gpointer source, gpointer data, PeftRelay *relay, GCancellabl
       if (adapter == NULL)
         return NULL;
     }
+  if (options->state != NULL && adapter->incomplete)
+    {
+      PeftAdapter *complete
+          = peft_model_complete_adapter (self, adapter, options->state, error);
+
+      if (complete == NULL)
+        return NULL;
+      peft_adapter_unref (adapter);
+      adapter = complete;
+    }
   peft_model_attach (self);
   ok = peft_forward_file (peft_model_get_core (self), adapter, options, cancellable, error);
   peft_model_detach (self);
@@ -44,9 +54,10 @@ forward_file_work (gpointer source, gpointer data, PeftRelay *relay, GCancellabl
  * peft_model_forward_file:
  * @self: a model
  * @input: a safetensors file with `input_ids` (int64, [batch, length]) and optional `attention_mask`, `position_ids`
- *   and `labels` (-100: ignored)
- * @output: the safetensors file to write: `logits` (float32, [batch, length, vocabulary]), `loss` when there are labels,
- *   and with @gradients `grad.KEY` for every tensor of the adapter's file
+ *   (which prompt methods ignore), `labels` (-100: ignored) and `task_ids` ([batch])
+ * @output: the safetensors file to write: `logits` (float32, [batch, length, vocabulary]; the length includes virtual
+ *   tokens), `loss` when there are labels, and with @gradients `grad.KEY` for every tensor of the adapter's file, with
+ *   @state `grad.PARAMETER` for every parameter
  * @state: (nullable): a file with the full trainable state of the active adapter, which then holds it
  * @gradients: whether gradients are wanted, which takes exactly one active adapter
  * @train_mode: whether dropout is active

@@ -38,6 +38,11 @@ PeftWorker *peft_model_get_worker (PeftModel *self);
 void peft_model_attach (PeftModel *self);
 void peft_model_detach (PeftModel *self);
 
+/* Puts an adapter with everything that is trained in the place of one that is `incomplete`; state: the path of a
+ * training_state.safetensors. NULL with an error; (transfer full). */
+PeftAdapter *peft_model_complete_adapter (PeftModel *self, PeftAdapter *adapter, const char *state,
+                                          GError **error);
+
 /* The one that training means: PEFT_ERROR_INVALID_ARGUMENT unless exactly one is active. (transfer full) */
 PeftAdapter *peft_model_get_trained (PeftModel *self, GError **error);
 

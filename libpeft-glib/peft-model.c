@@ -8,6 +8,7 @@
 
 #include "base/peft-error.h"
 #include "methods/peft-config-private.h"
+#include "train/peft-checkpoint.h"
 #include "peft-model-private.h"
 
 /**
@@ -480,21 +481,65 @@ load_data_new (const char *folder, const char *name)
   return self;
 }
 
+PeftAdapter *
+peft_model_complete_adapter (PeftModel *self, PeftAdapter *adapter, const char *state,
+                             GError **error)
+{
+  g_autoptr (PeftAdapter) complete
+      = peft_adapter_load_trainable (adapter->core, adapter->folder, adapter->name, error);
+
+  if (complete == NULL || !peft_checkpoint_load_values (complete, state, error))
+    return NULL;
+  g_mutex_lock (&self->mutex);
+  for (guint i = 0; i < self->entries->len; i++)
+    {
+      PeftModelEntry *entry = self->entries->pdata[i];
+
+      if (entry->adapter == adapter)
+        {
+          peft_adapter_unref (entry->adapter);
+          entry->adapter = peft_adapter_ref (complete);
+        }
+    }
+  g_mutex_unlock (&self->mutex);
+  return g_steal_pointer (&complete);
+}
+
+/* A checkpoint's folder has more than the adapter's file holds. */
+static gboolean
+complete_from_checkpoint (PeftModel *self, PeftAdapter **adapter, GError **error)
+{
+  g_autofree char *state = NULL;
+  PeftAdapter *complete;
+
+  if (!(*adapter)->incomplete)
+    return TRUE;
+  state = g_build_filename ((*adapter)->folder, PEFT_CHECKPOINT_STATE, NULL);
+  if (!g_file_test (state, G_FILE_TEST_EXISTS))
+    return TRUE;
+  complete = peft_model_complete_adapter (self, *adapter, state, error);
+  if (complete == NULL)
+    return FALSE;
+  peft_adapter_unref (*adapter);
+  *adapter = complete;
+  return TRUE;
+}
+
 static gpointer
 load_work (gpointer source, gpointer data, PeftRelay *relay, GCancellable *cancellable,
            GError **error)
 {
   PeftModel *self = source;
   LoadData *load = data;
-  PeftAdapter *adapter;
+  g_autoptr (PeftAdapter) adapter = NULL;
 
   if (!check_name (self, load->name, error)
       || g_cancellable_set_error_if_cancelled (cancellable, error))
     return NULL;
   adapter = peft_adapter_load (peft_model_get_core (self), load->folder, load->name, error);
-  if (adapter == NULL)
+  if (adapter == NULL || !complete_from_checkpoint (self, &adapter, error))
     return NULL;
-  take_adapter (self, adapter);
+  take_adapter (self, g_steal_pointer (&adapter));
   return self;
 }
 
@@ -507,7 +552,8 @@ load_work (gpointer source, gpointer data, PeftRelay *relay, GCancellable *cance
  *
  * Loads an adapter.
  *
- * It becomes active when it is the first one.
+ * It becomes active when it is the first one. Where an adapter's file holds less than what is trained (P-tuning), it
+ * can be used but not trained on, unless @folder is a checkpoint's and has the full state, too.
  *
  * Returns: whether it was loaded
  *

@@ -12,6 +12,7 @@
 #include "methods/peft-adapter-task.h"
 #include "methods/peft-config-private.h"
 #include "methods/peft-pattern.h"
+#include "methods/peft-weight-tying.h"
 
 /* Adapters from and to folders in the layout of the Python library peft. */
 
@@ -57,10 +58,21 @@ targets_embeddings (PeftAdapter *self)
   return FALSE;
 }
 
+/* With trained token rows peft never saves the table. */
+static gboolean
+trains_token_rows (PeftAdapter *self)
+{
+  static const char field[] = "trainable_token_indices";
+
+  return peft_config_class_find_field (PEFT_CONFIG_GET_CLASS (self->config), field) != NULL
+         && peft_json_get_kind (peft_config_get_json (self->config, field)) != PEFT_JSON_NULL;
+}
+
 gboolean
 peft_adapter_saves_base (PeftAdapter *self, PeftSlot *slot)
 {
   return (slot == self->core->embedding || slot == self->core->head)
+         && !trains_token_rows (self)
          && peft_adapter_has_hook (self, slot) && targets_embeddings (self);
 }
 
@@ -146,22 +158,19 @@ write_tensor (PeftAdapter *self,
   return peft_safetensors_writer_write (writer, entry->name, converted, n_bytes, error);
 }
 
+/* extra: PeftAdapterTensor, in place of parameters with their keys. */
 static gboolean
-save_weights (PeftAdapter *self, const char *path, GError **error)
+save_weights (PeftAdapter *self, const char *path, GPtrArray *extra, GError **error)
 {
   g_autoptr (PeftSafetensorsWriter) writer = peft_safetensors_writer_new ();
   g_autoptr (GHashTable) base_weights = list_base_weights (self);
   g_autoptr (GHashTable) exported = g_hash_table_new (g_str_hash, g_str_equal);
-  g_autoptr (GPtrArray) tensors
-      = g_ptr_array_new_with_free_func ((GDestroyNotify) peft_adapter_tensor_free);
   GHashTableIter iter;
   gpointer key, value;
 
-  if (self->method->export != NULL && !self->method->export (self, tensors, error))
-    return FALSE;
-  for (guint i = 0; i < tensors->len; i++)
+  for (guint i = 0; i < extra->len; i++)
     {
-      PeftAdapterTensor *tensor = tensors->pdata[i];
+      PeftAdapterTensor *tensor = extra->pdata[i];
 
       g_hash_table_insert (exported, tensor->key, tensor);
       if (!declare_tensor (writer, tensor->key, PEFT_DTYPE_F32, tensor->shape, tensor->n_dims,
@@ -196,9 +205,12 @@ save_weights (PeftAdapter *self, const char *path, GError **error)
   return peft_safetensors_writer_commit (writer, error);
 }
 
-gboolean
-peft_adapter_save (PeftAdapter *self, const char *folder, GError **error)
+static gboolean
+save (PeftAdapter *self, const char *folder, gboolean convert, GError **error)
 {
+  g_autoptr (GPtrArray) extra
+      = g_ptr_array_new_with_free_func ((GDestroyNotify) peft_adapter_tensor_free);
+  g_autoptr (PeftConfig) converted = NULL;
   g_autofree char *weights = g_build_filename (folder, WEIGHTS_FILE, NULL);
   g_autofree char *config = g_build_filename (folder, CONFIG_FILE, NULL);
 
@@ -212,8 +224,26 @@ peft_adapter_save (PeftAdapter *self, const char *folder, GError **error)
                    g_strerror (number));
       return FALSE;
     }
-  return save_weights (self, weights, error) && peft_config_save (self->config, config, error)
+  if ((self->method->export != NULL && !self->method->export (self, extra, error))
+      || (convert && self->method->convert != NULL
+          && !self->method->convert (self, extra, &converted, error)))
+    return FALSE;
+  peft_weight_tying_export (self, extra);
+  return save_weights (self, weights, extra, error)
+         && peft_config_save (converted != NULL ? converted : self->config, config, error)
          && peft_adapter_task_save_labels (self->core, folder, error);
+}
+
+gboolean
+peft_adapter_save (PeftAdapter *self, const char *folder, GError **error)
+{
+  return save (self, folder, TRUE, error);
+}
+
+gboolean
+peft_adapter_save_unconverted (PeftAdapter *self, const char *folder, GError **error)
+{
+  return save (self, folder, FALSE, error);
 }
 
 gboolean
@@ -361,6 +391,15 @@ adopt_base_weight (PeftAdapter *self, PeftSlot *slot, const PeftTensorEntry *ent
   return TRUE;
 }
 
+/* Of a tied head that is trained with the embedding, the file has a copy. */
+static gboolean
+has_trained_weight (PeftAdapter *self, PeftSlot *slot)
+{
+  PeftAdapterOverride *override = peft_adapter_find_override (self, slot);
+
+  return override != NULL && override->weight != NULL && override->weight->trainable;
+}
+
 static gboolean
 adopt_base_weights (PeftAdapter *self, PeftTensorSource *source, GError **error)
 {
@@ -377,7 +416,8 @@ adopt_base_weights (PeftAdapter *self, PeftTensorSource *source, GError **error)
       adapted = base_key (slots[i]);
       plain = g_strconcat (PEFT_ADAPTER_PREFIX, slots[i]->path, ".weight", NULL);
       entry = peft_tensor_source_lookup (source, adapted);
-      if (entry == NULL && peft_param_set_find (self->params, plain) == NULL)
+      if (entry == NULL && peft_param_set_find (self->params, plain) == NULL
+          && !has_trained_weight (self, slots[i]))
         entry = peft_tensor_source_lookup (source, plain);
       if (entry != NULL && !adopt_base_weight (self, slots[i], entry, error))
         return FALSE;
@@ -495,10 +535,14 @@ load (PeftCore *core, const char *folder, const char *name, gboolean stored_form
   source = peft_safetensors_get_source (weights);
   /* Shapes first: memory is taken for what the file really holds. */
   if (!check_tensors (self, source, error) || !adopt_base_weights (self, source, error)
-      || !peft_param_set_allocate (self->params, error) || !upload_tensors (self, source, error))
+      || !peft_param_set_allocate (self->params, error) || !upload_tensors (self, source, error)
+      || (self->method->prepare != NULL && !self->method->prepare (self, error)))
     return NULL;
-  note_unexpected (self, source);
+  /* What is trained makes the tensors of the stored form: here they are not loaded, but nor are they unknown. */
+  if (stored_form)
+    note_unexpected (self, source);
   self->loading = FALSE;
+  self->folder = g_strdup (found);
   return g_steal_pointer (&self);
 }
 

@@ -14,6 +14,7 @@
 #include "methods/peft-pattern-map.h"
 #include "methods/peft-pattern.h"
 #include "methods/peft-target.h"
+#include "methods/peft-weight-tying.h"
 
 /* ---- Initial values ------------------------------------------------------------------------ */
 
@@ -219,6 +220,7 @@ peft_adapter_unref (PeftAdapter *self)
   peft_param_set_unref (self->params);
   peft_core_unref (self->core);
   g_free (self->name);
+  g_free (self->folder);
   g_free (self);
 }
 
@@ -431,7 +433,9 @@ peft_adapter_declare (PeftCore *core,
     return NULL;
   self = adapter_alloc (core, name, seed);
   self->method = peft_method_find (peft_config_get_peft_type (config));
-  self->config = peft_config_dup (config);
+  self->config = peft_weight_tying_resolve (config, core, error);
+  if (self->config == NULL)
+    return NULL;
   peft_adapter_task_save_head (core, self->config);
   targets = peft_targets_new (self->config, core->model_type, error);
   if (targets == NULL)
@@ -444,6 +448,7 @@ peft_adapter_declare (PeftCore *core,
       || !declare_saved_modules (self, targets, error)
       || !declare_biases (self, error))
     return NULL;
+  peft_weight_tying_share (self);
   if (self->out_of_memory)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_OUT_OF_MEMORY,
@@ -460,7 +465,8 @@ peft_adapter_new (
 {
   g_autoptr (PeftAdapter) self = peft_adapter_declare (core, config, name, seed, FALSE, FALSE, error);
 
-  if (self == NULL || !peft_param_set_allocate (self->params, error))
+  if (self == NULL || !peft_param_set_allocate (self->params, error)
+      || (self->method->prepare != NULL && !self->method->prepare (self, error)))
     return NULL;
   return g_steal_pointer (&self);
 }

@@ -65,6 +65,9 @@ typedef struct
   PeftSlotHook *(*attach) (PeftAdapter *adapter, PeftSlot *slot, GError **error);
   /* Declares what the slots share, when all are known (VeRA); NULL: nothing. */
   gboolean (*complete) (PeftAdapter *adapter, GError **error);
+  /* When all parameters have their values, start values or (adapter->loading) a file's: what is computed from the base
+   * weights. NULL: nothing. */
+  gboolean (*prepare) (PeftAdapter *adapter, GError **error);
   /* Term added to the loss; NULL: none. Before the first and after each optimiser step; NULL: nothing to do. What
    * they keep from step to step lies in parameters that are neither trainable nor saved: those are in checkpoints. */
   PeftVar *(*extra_loss) (PeftAdapter *adapter, PeftTape *tape);
@@ -73,6 +76,9 @@ typedef struct
   /* Tensors of the file that are not simply parameters marked as saved, appended to `out` (PeftAdapterTensor); one
    * with a parameter's key takes its place. NULL: none. */
   gboolean (*export) (PeftAdapter *adapter, GPtrArray *out, GError **error);
+  /* What a finished adapter's files have in place of the form that is trained and that checkpoints keep: tensors as for
+   * export, and another configuration in *config (transfer full). Neither: they are the same. NULL: always. */
+  gboolean (*convert) (PeftAdapter *adapter, GPtrArray *out, PeftConfig **config, GError **error);
 } PeftMethod;
 
 const PeftMethod *peft_method_find (const char *peft_type);
@@ -96,6 +102,7 @@ struct _PeftAdapter
 {
   gint ref_count;
   char *name;
+  char *folder; /* that it was loaded from; NULL: new */
   const PeftMethod *method; /* NULL: full training */
   PeftConfig *config;       /* a copy, with target_modules resolved; NULL: full training */
   PeftCore *core;
@@ -112,8 +119,10 @@ struct _PeftAdapter
   /* Only what the file holds is declared: where that is less than what is trained (prompt encoders), the adapter can
    * be used but not trained on. */
   gboolean stored_form;
+  gboolean incomplete;    /* of the stored form: it is indeed less than what is trained */
   GHashTable *patterns;   /* rank_pattern … → PeftPatternMap */
   gboolean out_of_memory; /* an initialiser failed */
+  gboolean keeps_tied;    /* it does the same to a tied head as to the embedding */
   gboolean active;
 };
 
@@ -135,6 +144,8 @@ PeftAdapter *peft_adapter_load_trainable (PeftCore *core, const char *folder, co
                                           GError **error);
 /* Writes the two files, weights first; a full adapter a whole model with the dtypes of the original. */
 gboolean peft_adapter_save (PeftAdapter *self, const char *folder, GError **error);
+/* The same in the form that is trained, for checkpoints. */
+gboolean peft_adapter_save_unconverted (PeftAdapter *self, const char *folder, GError **error);
 /* Of a full adapter, with dtype as in peft_core_save_merged. */
 gboolean peft_adapter_save_full (PeftAdapter *self, const char *folder, PeftDType dtype,
                                  GError **error);

@@ -83,6 +83,10 @@ PeftVar *peft_nn_expand (PeftTape *tape, PeftVar *x, guint n_dims, const gint64 
 PeftVar *peft_nn_concat (PeftTape *tape, PeftVar *const *parts, guint n_parts, guint dim);
 /* Rows by index, as embedding but over any matrix with a gradient. */
 PeftVar *peft_nn_gather_rows (PeftTape *tape, PeftVar *x, PeftTensor *ids);
+/* One direction of an LSTM layer with zero start: x [length, in], w_in [4 · hidden, in], w_hidden [4 · hidden, hidden],
+ * b_in and b_hidden [4 · hidden] → [length, hidden]. reverse: from the last row to the first. */
+PeftVar *peft_nn_lstm (PeftTape *tape, PeftVar *x, PeftVar *w_in, PeftVar *w_hidden, PeftVar *b_in,
+                       PeftVar *b_hidden, gboolean reverse);
 /* Solves A X = B for [batch, n, n] A and [batch, n, m] B. */
 PeftVar *peft_nn_solve (PeftTape *tape, PeftVar *a, PeftVar *b);
 /* Cuts the gradient. */

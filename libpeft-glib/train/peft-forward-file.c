@@ -265,6 +265,14 @@ check_gradients (PeftAdapter *adapter, gboolean has_labels,
                                            : _ ("gradients need the tensor labels in the input"));
       return FALSE;
     }
+  if (adapter->incomplete && options->state == NULL)
+    {
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                   _ ("the file of the adapter '%s' holds what its encoder makes, not the encoder: gradients "
+                      "need the full training state (--state training_state.safetensors)"),
+                   adapter->name);
+      return FALSE;
+    }
   for (guint i = 0; options->state == NULL && i < peft_param_set_get_n (adapter->params); i++)
     {
       PeftParam *param = peft_param_set_get (adapter->params, i);

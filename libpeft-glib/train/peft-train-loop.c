@@ -164,6 +164,9 @@ sample (PeftTrainRun *self, GError **error)
 
       peft_generate_options_init (&options);
       options.max_new_tokens = o->sample_tokens;
+      /* Prompts name no task; the first one serves. */
+      if (self->core->hook != NULL && self->core->hook->n_tasks > 0)
+        options.task = 0;
       if (eos >= 0)
         {
           options.eos_ids = &eos;
@@ -236,6 +239,13 @@ check_options (PeftTrainRun *self, GError **error)
 {
   const PeftTrainOptions *o = self->options;
 
+  if (self->adapter->incomplete)
+    return refuse_option (error, _ ("the adapter's file holds what its encoder makes, not the encoder: training goes on "
+                                    "from a checkpoint's folder (checkpoints/step-N, which has training_state.safetensors), or "
+                                    "starts anew"));
+  if (self->options->packing && peft_core_get_n_virtual (self->core) > 0)
+    return refuse_option (error, _ ("packing: the adapter's virtual tokens would stand in front of the first row of a line "
+                                    "alone; train without packing"));
   if (peft_param_set_get_n_trainable (self->adapter->params) == 0)
     return refuse_option (error, _ ("the adapter has nothing to train"));
   if (o->max_steps == 0 && o->epochs == 0)
