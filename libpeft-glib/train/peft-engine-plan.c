@@ -63,7 +63,8 @@ plan_pass (PeftEngine *self, const PeftPass *pass, GError **error)
   const PeftPassCall call
       = { .options = &options,
           .max_position = peft_core_get_n_virtual (self->core) + pass->length,
-          .segmented = TRUE };
+          .segmented = TRUE,
+          .answer_weights = { 1, 1 } };
   PeftPassMemory *memory = g_hash_table_lookup (self->planned, pass);
   g_auto (PeftStaging) staging = { 0 };
   g_autoptr (PeftArena) arena = NULL;

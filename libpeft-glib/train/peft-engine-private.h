@@ -46,6 +46,12 @@ typedef struct
   gint64 max_position;
   gboolean segmented;
   gint64 real_length; /* of the lines in options->logits, virtual positions included */
+  /* Of answers to questions: */
+  const PeftDataBatch *batch; /* NULL: while planning */
+  gint64 rounded_length;
+  gboolean own_denominator;   /* the loss is the mean over this batch */
+  double answer_weights[2];   /* of starts and ends */
+  guint32 n_answers;          /* of both */
 } PeftPassCall;
 
 /* The pass itself, the same for planning and for real. row_losses and correct (nullable, transfer full): of the

@@ -11,6 +11,7 @@
 #include "base/peft-error.h"
 #include "nn/peft-nodes.h"
 #include "train/peft-engine-private.h"
+#include "train/peft-task-head.h"
 
 /* ---- Shapes -------------------------------------------------------------------------------- */
 
@@ -59,7 +60,7 @@ void
 peft_engine_get_shape (PeftCore *core, const PeftEncodedSet *set, const PeftDataSamples *samples,
                        const guint32 *indices, guint32 n, PeftPass *pass)
 {
-  gboolean has_virtual = peft_core_get_n_virtual (core) > 0;
+  gboolean has_virtual = peft_core_get_n_virtual (core) > 0 && core->task == PEFT_TASK_CAUSAL_LM;
   guint32 n_labels = 0;
 
   for (guint32 i = 0; i < n; i++)
@@ -138,7 +139,7 @@ first_of (PeftTensor *tensor, guint n_dims, gint64 d0, gint64 d1)
 static gint64
 chunk_rows (PeftEngine *self)
 {
-  guint64 row = (guint64) self->core->dims.vocab
+  guint64 row = (guint64) self->core->n_outputs
                 * peft_dtype_get_info (self->core->backend->real)->block_bytes;
   return MAX (PEFT_ENGINE_LOGITS_BYTES / row, 1);
 }
@@ -147,9 +148,9 @@ static void
 copy_logits (PeftEngine *self, PeftTensor *logits, gint64 start, const PeftPass *pass,
              const PeftPassCall *call)
 {
-  const gint64 vocab = self->core->dims.vocab, n = logits->view.shape[0];
+  const gint64 width = self->core->n_outputs, n = logits->view.shape[0];
   const gint64 length = peft_core_get_n_virtual (self->core) + pass->length;
-  g_autofree float *host = g_new (float, n * vocab);
+  g_autofree float *host = g_new (float, n * width);
 
   peft_tensor_download_f32 (logits, host);
   for (gint64 i = 0; i < n; i++)
@@ -157,8 +158,8 @@ copy_logits (PeftEngine *self, PeftTensor *logits, gint64 start, const PeftPass 
       gint64 line = (start + i) / length, t = (start + i) % length;
 
       if (t < call->real_length)
-        memcpy (call->options->logits + (line * call->real_length + t) * vocab, host + i * vocab,
-                vocab * sizeof (float));
+        memcpy (call->options->logits + (line * call->real_length + t) * width, host + i * width,
+                width * sizeof (float));
     }
 }
 
@@ -198,14 +199,40 @@ read_scalar (PeftTape *tape, PeftVar *x)
 
 static PeftVar *
 run_loss (PeftEngine *self, PeftTape *tape, PeftVar *hidden, PeftStaging *staging,
-          const PeftPass *pass, double denominator, PeftTensor **row_losses, PeftTensor **correct)
+          const PeftPass *pass, const PeftPassCall *call, PeftTensor **row_losses,
+          PeftTensor **correct)
 {
+  const PeftTaskHead *head = peft_task_head_find (self->core->task);
+
+  if (head != NULL)
+    return head->loss (self->core, tape, hidden, staging, pass, call, chunk_rows (self), row_losses,
+                       correct);
   g_autoptr (PeftTensor) rows = first_of (staging->label_rows, 1, pass->n_labels, 0);
   g_autoptr (PeftTensor) labels = first_of (staging->labels, 1, pass->n_labels, 0);
   g_autoptr (PeftVar) labelled = peft_nn_gather_rows (tape, hidden, rows);
 
   return peft_nn_head_loss (tape, labelled, labels, peft_core_head, self->core, chunk_rows (self),
-                            denominator, row_losses, correct);
+                            call->options->denominator, row_losses, correct);
+}
+
+/* The gradient of somebody else's loss, in the rounded shape; zero while planning. */
+static PeftTensor *
+upload_hidden_gradient (PeftTape *tape, PeftVar *hidden, const PeftPass *pass,
+                        const PeftPassCall *call)
+{
+  PeftTensor *gradient = peft_tape_alloc_like (tape, &hidden->value->view);
+  const gint64 width = peft_var_shape (hidden)[1], length = peft_var_shape (hidden)[0] / pass->batch;
+  const gsize line = (gsize) call->real_length * width;
+  g_autofree float *values = NULL;
+
+  if (call->options->hidden_gradient == NULL || tape->error != NULL)
+    return gradient;
+  values = g_new0 (float, (gsize) pass->batch * length * width);
+  for (gint64 b = 0; b < pass->batch; b++)
+    memcpy (values + b * length * width, call->options->hidden_gradient + b * line,
+            line * sizeof (float));
+  peft_tensor_upload_f32 (gradient, values);
+  return gradient;
 }
 
 gboolean
@@ -243,13 +270,14 @@ peft_engine_pass (PeftEngine *self, PeftArena *arena, PeftStaging *staging, cons
   g_autoptr (PeftTape) tape = peft_tape_new (&tape_options);
   g_autoptr (PeftVar) hidden = peft_core_forward (core, tape, &forward);
   g_autoptr (PeftVar) total = NULL;
+  gboolean features = core->task == PEFT_TASK_FEATURE_EXTRACTION && pass->gradients;
 
   if (pass->logits)
     run_logits (self, tape, hidden, pass, call);
   if (pass->n_labels > 0)
-    total = run_loss (self, tape, hidden, staging, pass, call->options->denominator, row_losses,
-                      correct);
-  g_clear_pointer (&hidden, peft_var_unref);
+    total = run_loss (self, tape, hidden, staging, pass, call, row_losses, correct);
+  if (!features)
+    g_clear_pointer (&hidden, peft_var_unref);
   if (pass->extra_loss)
     {
       g_autoptr (PeftVar) extra = self->adapter->method->extra_loss (self->adapter, tape);
@@ -268,6 +296,12 @@ peft_engine_pass (PeftEngine *self, PeftArena *arena, PeftStaging *staging, cons
   if (pass->gradients && total != NULL)
     peft_tape_backward (tape, total, NULL);
   g_clear_pointer (&total, peft_var_unref);
+  if (features)
+    {
+      g_autoptr (PeftTensor) gradient = upload_hidden_gradient (tape, hidden, pass, call);
+
+      peft_tape_backward (tape, hidden, gradient);
+    }
   return peft_tape_check (tape, error) && peft_backend_sync (tape->backend, error);
 }
 
@@ -293,8 +327,11 @@ is_first_labelled (PeftCore *core, const PeftDataBatch *batch, gsize line)
 guint32
 peft_engine_count_labels (PeftCore *core, const PeftDataBatch *batch)
 {
+  const PeftTaskHead *head = peft_task_head_find (core->task);
   guint32 n = 0;
 
+  if (head != NULL)
+    return head->count (batch);
   for (guint32 b = 0; b < batch->batch; b++)
     {
       n += is_first_labelled (core, batch, (gsize) b * batch->length);
@@ -352,6 +389,7 @@ stage (PeftEngine *self, const PeftDataBatch *batch, const PeftPass *pass, const
        PeftPassCall *call)
 {
   const guint32 length = pass->length, n_virtual = (guint32) peft_core_get_n_virtual (self->core);
+  const PeftTaskHead *head = peft_task_head_find (self->core->task);
   guint32 n_labels = 0;
 
   for (guint32 b = 0; b < batch->batch; b++)
@@ -361,7 +399,7 @@ stage (PeftEngine *self, const PeftDataBatch *batch, const PeftPass *pass, const
       host->tasks[b] = MAX (batch->tasks[b], 0);
       stage_virtual (host, line, (gint32) n_virtual);
       call->max_position = MAX (call->max_position, n_virtual);
-      if (is_first_labelled (self->core, batch, from_line))
+      if (head == NULL && is_first_labelled (self->core, batch, from_line))
         stage_label (self, host, &n_labels, line + n_virtual - 1, batch->labels[from_line]);
       for (guint32 t = 0; t < length; t++)
         {
@@ -375,10 +413,14 @@ stage (PeftEngine *self, const PeftDataBatch *batch, const PeftPass *pass, const
           host->segments[to] = padding ? PEFT_DATA_PADDING : batch->segments[from];
           call->max_position = MAX (call->max_position, host->positions[to] + 1);
           call->segmented |= host->segments[to] != 0;
-          if (is_labelled (batch, from_line, t))
+          if (head == NULL && is_labelled (batch, from_line, t))
             stage_label (self, host, &n_labels, to, batch->labels[from + 1]);
         }
     }
+  if (head == NULL || (n_labels = head->count (batch)) == 0)
+    return n_labels;
+  if (n_labels <= self->staging.n_labels)
+    head->stage (batch, n_virtual, length, call, host->label_rows, host->labels);
   return n_labels;
 }
 
@@ -391,18 +433,22 @@ upload_front (PeftTensor *tensor, const gint32 *values, gsize n)
 static gboolean
 check_batch (PeftEngine *self, const PeftDataBatch *batch, GError **error)
 {
-  const gint64 vocab = self->core->dims.vocab;
+  const gint64 vocab = self->core->dims.vocab, limit = peft_task_label_limit (self->core);
 
   for (gsize i = 0; i < (gsize) batch->batch * batch->length; i++)
     {
-      gint32 bad = batch->ids[i] < 0 || batch->ids[i] >= vocab ? batch->ids[i] : batch->labels[i];
+      const gint32 label = batch->labels[i];
+      gboolean bad_id = batch->ids[i] < 0 || batch->ids[i] >= vocab;
 
-      if (bad == batch->labels[i] && bad < vocab && (bad >= 0 || bad == PEFT_DATA_IGNORED))
+      if (!bad_id && label < limit && (label >= 0 || label == PEFT_DATA_IGNORED))
         continue;
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-                   _ ("line %zu, position %zu"
-                      ": expected an id from 0 to %" PRIi64 ", found %d"),
-                   i / batch->length, i % batch->length, vocab - 1, bad);
+                   bad_id ? _ ("line %zu, position %zu: expected an id from 0 to %" PRIi64
+                               ", found %d")
+                          : _ ("line %zu, position %zu: expected a label from 0 to %" PRIi64
+                               ", found %d"),
+                   i / batch->length, i % batch->length, (bad_id ? vocab : limit) - 1,
+                   bad_id ? batch->ids[i] : label);
       return FALSE;
     }
   for (gsize i = 0; i < (gsize) batch->batch * batch->length; i++)
@@ -448,8 +494,16 @@ check_tasks (PeftEngine *self, const PeftDataBatch *batch, GError **error)
 gboolean
 peft_engine_check_ids (PeftCore *core, const PeftEncodedSet *set, GError **error)
 {
-  const gint64 vocab = core->dims.vocab;
+  const gint64 vocab = core->dims.vocab, limit = peft_task_label_limit (core);
+  const PeftTask purpose = peft_encoded_set_get_purpose (set);
 
+  if (purpose != core->task)
+    {
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
+                   _ ("the data was read for the task %s, the model is for %s"),
+                   peft_task_get_name (purpose), peft_task_get_name (core->task));
+      return FALSE;
+    }
   for (guint32 i = 0; i < peft_encoded_set_get_n_rows (set); i++)
     {
       const PeftEncodedRow *row = peft_encoded_set_get_row (set, i);
@@ -461,12 +515,16 @@ peft_engine_check_ids (PeftCore *core, const PeftEncodedSet *set, GError **error
           gboolean bad_id = ids[t] < 0 || ids[t] >= vocab;
 
           if (!bad_id
-              && (labels[t] == PEFT_DATA_IGNORED || (labels[t] >= 0 && labels[t] < vocab)))
+              && (labels[t] == PEFT_DATA_IGNORED || (labels[t] >= 0 && labels[t] < limit)))
             continue;
           g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA,
-                       _ ("row %u of the data: %s[%u]: expected an id from 0 to %" PRIi64
-                          " (the model's vocabulary), found %d"),
-                       row->source + 1, bad_id ? "input_ids" : "labels", t, vocab - 1,
+                       bad_id || purpose == PEFT_TASK_CAUSAL_LM
+                           ? _ ("row %u of the data: %s[%u]: expected an id from 0 to %" PRIi64
+                                " (the model's vocabulary), found %d")
+                           : _ ("row %u of the data: %s[%u]: expected a class from 0 to %" PRIi64
+                                ", found %d"),
+                       row->source + 1, bad_id ? "input_ids" : "labels", t,
+                       (bad_id ? vocab : limit) - 1,
                        bad_id ? ids[t] : labels[t]);
           return FALSE;
         }
@@ -477,18 +535,21 @@ peft_engine_check_ids (PeftCore *core, const PeftEncodedSet *set, GError **error
 /* Sums in double precision on the host, in order, so that a loss does not depend on chunks. */
 static void
 collect (PeftEngine *self, PeftTensor *row_losses, PeftTensor *correct, guint32 n,
-         const PeftPassOptions *options, PeftPassResult *result)
+         const PeftPassCall *call, PeftPassResult *result)
 {
+  const PeftPassOptions *options = call->options;
+  const double *weights = call->answer_weights;
   PeftView view = peft_view_slice (&row_losses->view, 0, 0, n);
   g_autoptr (PeftTensor) first = peft_tensor_derive (row_losses, &view);
 
   peft_tensor_download_f32 (first, self->losses);
-  peft_buffer_download (correct->view.buffer, correct->view.offset, self->correct,
-                        n * sizeof (gint32));
+  if (correct != NULL)
+    peft_buffer_download (correct->view.buffer, correct->view.offset, self->correct,
+                          n * sizeof (gint32));
   for (guint32 i = 0; i < n; i++)
     {
-      result->loss_sum += self->losses[i];
-      result->n_correct += self->correct[i] != 0;
+      result->loss_sum += self->losses[i] * (call->n_answers == 0 ? 1 : weights[i >= n / 2]);
+      result->n_correct += correct != NULL && self->correct[i] != 0;
     }
   if (options->row_losses != NULL)
     memcpy (options->row_losses, self->losses, n * sizeof (float));
@@ -509,6 +570,8 @@ peft_engine_run (PeftEngine *self, const PeftDataBatch *batch, const PeftPassOpt
     .options = &own,
     .max_position = 1,
     .real_length = peft_core_get_n_virtual (self->core) + batch->length,
+    .batch = batch,
+    .own_denominator = options->denominator <= 0,
   };
   PeftPassMemory memory;
   g_autoptr (PeftTensor) row_losses = NULL;
@@ -525,11 +588,12 @@ peft_engine_run (PeftEngine *self, const PeftDataBatch *batch, const PeftPassOpt
   g_assert (self->arena != NULL && n_tokens <= self->staging.n_tokens
             && batch->batch <= self->staging.n_lines);
   host = divide_host (self, n_tokens);
+  call.rounded_length = pass.length;
   n_labels = stage (self, batch, &pass, &host, &call);
   g_assert (n_labels <= self->staging.n_labels);
   pass.n_labels = n_labels > 0 ? peft_engine_round (n_labels) : 0;
   if (own.denominator <= 0)
-    own.denominator = MAX (n_labels, 1);
+    own.denominator = MAX (call.n_answers > 0 ? call.n_answers : n_labels, 1);
 
   upload_front (self->staging.ids, host.ids, (gsize) pass.batch * pass.length);
   upload_front (self->staging.positions, host.positions, n_tokens);
@@ -548,9 +612,9 @@ peft_engine_run (PeftEngine *self, const PeftDataBatch *batch, const PeftPassOpt
   if (!peft_engine_pass (self, self->arena, &self->staging, &pass, &call, &row_losses, &correct,
                          &result->extra_loss, &memory, error))
     return FALSE;
-  result->n_labels = n_labels;
+  result->n_labels = call.n_answers > 0 ? call.n_answers : n_labels;
   if (n_labels > 0)
-    collect (self, row_losses, correct, n_labels, options, result);
+    collect (self, row_losses, correct, n_labels, &call, result);
   return TRUE;
 }
 
