@@ -97,6 +97,20 @@ is_changed (Merge *self, PeftSlot *slot)
          || find_trained (self, slot, TRUE) != NULL;
 }
 
+/* Is there an adapter on the slot that does not do the same to the embedding and a tied head? */
+static gboolean
+changes_apart (Merge *self, PeftSlot *slot)
+{
+  for (guint i = 0; i < self->adapters->len; i++)
+    {
+      PeftAdapter *adapter = self->adapters->pdata[i];
+
+      if (!adapter->keeps_tied && peft_adapter_has_hook (adapter, slot))
+        return TRUE;
+    }
+  return FALSE;
+}
+
 /* Do the adapters tell a tied head and the embedding apart? */
 static gboolean
 unties (Merge *self)
@@ -105,7 +119,7 @@ unties (Merge *self)
 
   if (head == NULL || !head->tied)
     return FALSE;
-  return has_hooks (self, head) || has_hooks (self, embedding)
+  return changes_apart (self, head) || changes_apart (self, embedding)
          || find_trained (self, head, FALSE) != find_trained (self, embedding, FALSE);
 }
 

@@ -8,7 +8,8 @@
 #include "methods/peft-config-private.h"
 #include "methods/peft-common-fields.h"
 #include "methods/peft-config-types.h"
-#include "methods/peft-method.h"
+#include "methods/peft-lora-private.h"
+#include "methods/peft-token-rows.h"
 
 /* LoRA (Hu et al., "LoRA: Low-rank adaptation of large language models", arXiv:2106.09685):
  *   y = W x + s · B A dropout (x),  s = alpha / r, or alpha / √r (Kalajdzievski, arXiv:2312.03732)
@@ -27,6 +28,11 @@
  * embeddings `base_model.model.MODULE.lora_embedding_A` and
  * `base_model.model.MODULE.lora_embedding_B`.
  *
+ * With `use-dora` the file also has `base_model.model.MODULE.lora_magnitude_vector`, with
+ * `trainable-token-indices` `base_model.model.MODULE.token_adapter.trainable_tokens_delta`. Start
+ * values that take a part out of the base weights (`pissa`, `pissa_niter_N`, `olora`) are saved as a
+ * plain LoRA of twice the rank for the unchanged model.
+ *
  * See [Hu et al., LoRA](https://arxiv.org/abs/2106.09685).
  *
  * Since: 1.0
@@ -42,7 +48,8 @@ static const char *const biases[] = { "none", "all", "lora_only", NULL };
 static const char *const inits[]
     = { "gaussian",   "eva",  "olora",   "pissa", "pissa_niter_*", "corda", "loftq",
         "orthogonal", "mica", "lora_ga", NULL };
-static const char *const supported_inits[] = { "gaussian", NULL };
+static const char *const supported_inits[]
+    = { "gaussian", "olora", "pissa", "pissa_niter_*", "orthogonal", NULL };
 
 #define OPTIONAL_MAP (PEFT_FIELD_MAP | PEFT_FIELD_NULL)
 
@@ -70,7 +77,8 @@ static const PeftField fields[] = {
   { "init_lora_weights", PEFT_FIELD_BOOLEAN | PEFT_FIELD_STRING, "true", .choices = inits,
     .supported = supported_inits, .group = "advanced", .nick = N_ ("Start values"),
     .blurb = N_ ("How A and B start: true makes the adapter start without effect, 'gaussian' too "
-                 "with normally distributed A, false makes both random") },
+                 "with normally distributed A, 'orthogonal' too with neither zero, false makes both random; "
+                 "'pissa', 'pissa_niter_N' and 'olora' start from the weight's strongest directions") },
   { "rank_pattern", PEFT_FIELD_INT_MAP | PEFT_FIELD_NULL, "{}", .minimum = 1, .maximum = MAX_RANK,
     .group = "advanced", .nick = N_ ("Ranks by module"),
     .blurb = N_ ("Ranks of modules whose name ends in, or matches, the key") },
@@ -80,7 +88,7 @@ static const PeftField fields[] = {
   { "lora_bias", PEFT_FIELD_BOOLEAN, "false", .group = "advanced", .nick = N_ ("Bias of B"),
     .blurb = N_ ("Give B a bias of its own") },
 
-  { "use_dora", PEFT_FIELD_BOOLEAN, "false", .unsupported = TRUE, .group = "advanced",
+  { "use_dora", PEFT_FIELD_BOOLEAN, "false", .group = "advanced",
     .nick = N_ ("DoRA"), .blurb = N_ ("Train the length of each weight row apart from its direction") },
   { "layer_replication", PEFT_FIELD_LIST | PEFT_FIELD_NULL, "null", .unsupported = TRUE,
     .group = "advanced", .nick = N_ ("Repeated layers"),
@@ -94,8 +102,9 @@ static const PeftField fields[] = {
   { "megatron_core", PEFT_FIELD_STRING | PEFT_FIELD_NULL, "\"megatron.core\"", .group = "file",
     .nick = N_ ("Megatron module"), .blurb = N_ ("Python module of Megatron; without meaning here") },
   { "trainable_token_indices", PEFT_FIELD_INTS | PEFT_FIELD_MAP | PEFT_FIELD_NULL, "null",
-    .unsupported = TRUE, .since = "0.15", .group = "advanced", .nick = N_ ("Trained tokens"),
-    .blurb = N_ ("Rows of the embedding that are trained") },
+    .since = "0.15", .group = "advanced", .nick = N_ ("Trained tokens"),
+    .blurb = N_ ("Rows of the embedding that are trained: a list of token numbers, or one for each of "
+                 "the modules named") },
   { "corda_config", OPTIONAL_MAP, "null", .unsupported = TRUE, .since = "0.15",
     .group = "advanced", .nick = N_ ("CorDA"), .blurb = N_ ("Settings of the start from covariances") },
   { "use_qalora", PEFT_FIELD_BOOLEAN, "false", .unsupported = TRUE, .since = "0.17",
@@ -110,7 +119,7 @@ static const PeftField fields[] = {
   { "alora_invocation_tokens", PEFT_FIELD_INTS | PEFT_FIELD_NULL, "null", .unsupported = TRUE,
     .since = "0.18", .group = "advanced", .nick = N_ ("Invocation tokens"),
     .blurb = N_ ("Tokens from which on the adapter acts") },
-  { "ensure_weight_tying", PEFT_FIELD_BOOLEAN, "false", .unsupported = TRUE, .since = "0.18",
+  { "ensure_weight_tying", PEFT_FIELD_BOOLEAN, "false", .since = "0.18",
     .group = "advanced", .nick = N_ ("Keep weights tied"),
     .blurb = N_ ("Give tied layers the same adapter") },
   { "lora_ga_config", OPTIONAL_MAP, "null", .unsupported = TRUE, .since = "0.19",
@@ -143,239 +152,122 @@ lora_validate (PeftConfig *config, GError **error)
   const char *message = NULL;
 
   if (peft_config_get_boolean (config, "lora_bias")
-           && peft_config_get_string (config, "init_lora_weights") != NULL)
+      && peft_config_get_string (config, "init_lora_weights") != NULL)
     message = _ ("lora_bias needs init_lora_weights to be true or false");
+  else if (peft_config_get_boolean (config, "lora_bias")
+           && peft_config_get_boolean (config, "use_dora"))
+    message = _ ("lora_bias needs use_dora to be false");
   else if (peft_config_get_double (config, "lora_dropout") >= 1.0)
     message = _ ("lora_dropout: 1 leaves nothing to train");
   if (message != NULL)
-    g_set_error_literal (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT, message);
-  return message == NULL;
-}
-
-typedef struct
-{
-  PeftSlotHook parent;
-  PeftParam *a, *b, *bias;
-  double scale;
-  double embedding_scale;
-  double dropout;
-  guint64 stream;
-} LoraHook;
-
-static PeftVar *
-lora_after (PeftSlotHook *hook, PeftTape *tape, PeftSlot *slot, PeftVar *x, PeftVar *y)
-{
-  LoraHook *self = (LoraHook *) hook;
-  g_autoptr (PeftVar) a = peft_tape_param (tape, self->a);
-  g_autoptr (PeftVar) b = peft_tape_param (tape, self->b);
-  g_autoptr (PeftVar) bias = self->bias != NULL ? peft_tape_param (tape, self->bias) : NULL;
-  g_autoptr (PeftVar) dropped = peft_nn_dropout (tape, x, self->dropout, self->stream);
-  PeftVar *out = peft_nn_low_rank (tape, y, dropped, a, b, bias, self->scale * hook->weight);
-
-  peft_var_unref (y);
-  return out;
-}
-
-static PeftVar *
-lora_after_embedding (
-    PeftSlotHook *hook, PeftTape *tape, PeftSlot *slot, PeftTensor *ids, PeftVar *y)
-{
-  static const guint swapped[2] = { 1, 0 };
-  LoraHook *self = (LoraHook *) hook;
-  g_autoptr (PeftVar) a = peft_tape_param (tape, self->a);
-  g_autoptr (PeftVar) b = peft_tape_param (tape, self->b);
-  g_autoptr (PeftVar) columns = peft_nn_permute (tape, a, swapped);
-  g_autoptr (PeftVar) table = peft_nn_contiguous (tape, columns); /* [rows, r] */
-  g_autoptr (PeftVar) picked = peft_nn_gather_rows (tape, table, ids);
-  g_autoptr (PeftVar) delta = peft_nn_matmul (tape, picked, b, FALSE, TRUE);
-  g_autoptr (PeftVar) scaled
-      = peft_nn_scale (tape, delta, self->scale * self->embedding_scale * hook->weight);
-  PeftVar *out = peft_nn_add (tape, y, scaled);
-
-  peft_var_unref (y);
-  return out;
-}
-
-/* weight [n_rows, n_columns] += scale · left · right, left [n_rows, r], right [r, n_columns] */
-static void
-add_product (float *weight,
-             const float *left,
-             const float *right,
-             gsize n_rows,
-             gsize n_columns,
-             gsize r,
-             double scale)
-{
-  g_autofree float *row = g_new (float, n_columns);
-
-  for (gsize i = 0; i < n_rows; i++)
     {
-      memset (row, 0, n_columns * sizeof *row);
-      for (gsize k = 0; k < r; k++)
-        {
-          float factor = left[i * r + k];
-          const float *values = right + k * n_columns;
-
-          for (gsize j = 0; j < n_columns; j++)
-            row[j] += factor * values[j];
-        }
-      for (gsize j = 0; j < n_columns; j++)
-        weight[i * n_columns + j] += (float) scale * row[j];
-    }
-}
-
-static float *
-transpose (const float *values, gsize n_rows, gsize n_columns)
-{
-  float *out = g_new (float, n_rows *n_columns);
-
-  for (gsize i = 0; i < n_rows; i++)
-    for (gsize j = 0; j < n_columns; j++)
-      out[j * n_rows + i] = values[i * n_columns + j];
-  return out;
-}
-
-static gboolean
-lora_merge (
-    PeftSlotHook *hook, PeftSlot *slot, float *weight, float **bias, double factor, GError **error)
-{
-  LoraHook *self = (LoraHook *) hook;
-  gsize n_in = (gsize) slot->in_features, n_out = (gsize) slot->out_features;
-  gsize r = (gsize) self->a->shape[0];
-  g_autofree float *a = peft_param_dup_values (self->a);
-  g_autofree float *b = peft_param_dup_values (self->b);
-  double scale = self->scale * hook->weight * factor;
-
-  if (slot->kind == PEFT_SLOT_EMBEDDING || slot->conv1d)
-    {
-      /* The weight is stored [in, out]: (B A)ᵀ = Aᵀ Bᵀ. */
-      g_autofree float *left = transpose (a, r, n_in);
-      g_autofree float *right = transpose (b, n_out, r);
-
-      add_product (weight, left, right, n_in, n_out, r, scale);
-    }
-  else
-    add_product (weight, b, a, n_out, n_in, r, scale);
-  if (self->bias != NULL)
-    {
-      g_autofree float *values = peft_param_dup_values (self->bias);
-
-      if (*bias == NULL)
-        *bias = g_new0 (float, n_out);
-      for (gsize i = 0; i < n_out; i++)
-        (*bias)[i] += (float) (scale * values[i]);
-    }
-  return TRUE;
-}
-
-static const PeftSlotHookClass lora_hook_class = {
-  .after = lora_after,
-  .after_embedding = lora_after_embedding,
-  .merge = lora_merge,
-  .free = (void (*) (PeftSlotHook *)) g_free,
-};
-
-/* How A and B start. */
-typedef enum
-{
-  INIT_DEFAULT,  /* A kaiming, B zero */
-  INIT_GAUSSIAN, /* A N(0, 1/r²), B zero */
-  INIT_RANDOM    /* both as a fresh layer has them */
-} LoraInit;
-
-static LoraInit
-lora_get_init (PeftConfig *config)
-{
-  if (peft_config_get_string (config, "init_lora_weights") != NULL)
-    return INIT_GAUSSIAN;
-  return peft_config_get_boolean (config, "init_lora_weights") ? INIT_DEFAULT : INIT_RANDOM;
-}
-
-static void
-add_linear_params (PeftAdapter *adapter, PeftSlot *slot, LoraHook *hook, gint64 r)
-{
-  LoraInit init = lora_get_init (adapter->config);
-  const gint64 a_shape[2] = { r, slot->in_features };
-  const gint64 b_shape[2] = { slot->out_features, r };
-  g_autofree char *a_key = g_strconcat (slot->path, ".lora_A", NULL);
-  g_autofree char *b_key = g_strconcat (slot->path, ".lora_B", NULL);
-  g_autofree char *bias_key = g_strconcat (slot->path, ".lora_B.bias", NULL);
-  gsize n_b = (gsize) (slot->out_features * r);
-
-  hook->a = peft_adapter_add_param (
-      adapter, slot, "lora_A.weight", 2, a_shape, TRUE,
-      init == INIT_GAUSSIAN
-          ? peft_init_normal (adapter, a_key, (gsize) (r * slot->in_features), 1.0 / (double) r)
-          : peft_init_kaiming (adapter, a_key, r, slot->in_features));
-  hook->b = peft_adapter_add_param (adapter, slot, "lora_B.weight", 2, b_shape, TRUE,
-                                    init == INIT_RANDOM
-                                        ? peft_init_kaiming (adapter, b_key, slot->out_features, r)
-                                        : peft_init_zeros (adapter, n_b));
-  if (peft_config_get_boolean (adapter->config, "lora_bias"))
-    {
-      /* A fresh linear layer's bias is U(-1/√in, 1/√in), and the layer's input is of size r. */
-      float *values = init == INIT_RANDOM ? peft_init_uniform (
-                          adapter, bias_key, (gsize) slot->out_features, 1.0 / sqrt ((double) r))
-                                          : peft_init_zeros (adapter, (gsize) slot->out_features);
-
-      hook->bias = peft_adapter_add_param (adapter, slot, "lora_B.bias", 1, &slot->out_features,
-                                           FALSE, values);
-    }
-}
-
-static gboolean
-add_embedding_params (
-    PeftAdapter *adapter, PeftSlot *slot, LoraHook *hook, gint64 r, GError **error)
-{
-  gboolean random = lora_get_init (adapter->config) == INIT_RANDOM;
-  const gint64 a_shape[2] = { r, slot->in_features };
-  const gint64 b_shape[2] = { slot->out_features, r };
-  g_autofree char *a_key = g_strconcat (slot->path, ".lora_embedding_A", NULL);
-  g_autofree char *b_key = g_strconcat (slot->path, ".lora_embedding_B", NULL);
-  gsize n_a = (gsize) (r * slot->in_features), n_b = (gsize) (r * slot->out_features);
-
-  if (peft_config_get_boolean (adapter->config, "lora_bias"))
-    {
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                   _ ("lora_bias: the embedding '%s' cannot have a bias"), slot->path);
+      g_set_error_literal (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT, message);
       return FALSE;
     }
-  hook->a = peft_adapter_add_param (adapter, slot, "lora_embedding_A", 2, a_shape, TRUE,
-                                    random ? peft_init_normal (adapter, a_key, n_a, 1.0)
-                                           : peft_init_zeros (adapter, n_a));
-  hook->b = peft_adapter_add_param (adapter, slot, "lora_embedding_B", 2, b_shape, TRUE,
-                                    peft_init_normal (adapter, b_key, n_b, 1.0));
-  return TRUE;
+  return peft_lora_check_init (config, error);
+}
+
+/* peft refuses to convert these when it saves; here that is known from the start. */
+static gboolean
+check_convertible (PeftConfig *config, GError **error)
+{
+  if (!peft_lora_changes_base (config) || !peft_config_get_boolean (config, "use_rslora")
+      || (peft_json_get_length (peft_config_get_json (config, "rank_pattern")) == 0
+          && peft_json_get_length (peft_config_get_json (config, "alpha_pattern")) == 0))
+    return TRUE;
+  g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
+               _ ("init_lora_weights '%s' with use_rslora cannot be saved when there is a rank_pattern or an "
+                  "alpha_pattern; leave out one of them"),
+               peft_config_get_string (config, "init_lora_weights"));
+  return FALSE;
 }
 
 static PeftSlotHook *
 lora_attach (PeftAdapter *adapter, PeftSlot *slot, GError **error)
 {
-  g_autofree LoraHook *hook = NULL;
+  g_autofree PeftLoraHook *hook = NULL;
   double r, alpha;
 
   if (!peft_adapter_lookup_number (adapter, "r", "rank_pattern", slot, &r, error)
-      || !peft_adapter_lookup_number (adapter, "lora_alpha", "alpha_pattern", slot, &alpha, error))
+      || !peft_adapter_lookup_number (adapter, "lora_alpha", "alpha_pattern", slot, &alpha, error)
+      || (!adapter->loading && !check_convertible (adapter->config, error)))
     return NULL;
-  hook = g_new0 (LoraHook, 1);
-  hook->parent.klass = &lora_hook_class;
+  hook = g_new0 (PeftLoraHook, 1);
+  hook->parent.klass = &peft_lora_hook_class;
   hook->parent.weight = 1.0;
+  hook->adapter = adapter;
+  hook->slot = slot;
+  hook->rank = (gint64) r;
   hook->scale = alpha / (peft_config_get_boolean (adapter->config, "use_rslora") ? sqrt (r) : r);
   hook->embedding_scale = adapter->core->dims.embedding_scale;
   hook->dropout = peft_config_get_double (adapter->config, "lora_dropout");
   hook->stream = peft_adapter_stream (adapter, slot);
-  if (slot->kind == PEFT_SLOT_EMBEDDING)
-    {
-      if (!add_embedding_params (adapter, slot, hook, (gint64) r, error))
-        return NULL;
-    }
-  else
-    {
-      add_linear_params (adapter, slot, hook, (gint64) r);
-      peft_config_set_json (adapter->config, "fan_in_fan_out", peft_json_new_boolean (slot->conv1d),
-                            PEFT_ERROR_INVALID_ARGUMENT, NULL);
-    }
+  if (!peft_lora_declare (hook, error))
+    return NULL;
+  if (peft_config_get_boolean (adapter->config, "use_dora"))
+    peft_lora_dora_declare (hook);
+  if (slot->kind != PEFT_SLOT_EMBEDDING)
+    peft_config_set_json (adapter->config, "fan_in_fan_out", peft_json_new_boolean (slot->conv1d),
+                          PEFT_ERROR_INVALID_ARGUMENT, NULL);
   return (PeftSlotHook *) g_steal_pointer (&hook);
+}
+
+static gboolean
+lora_complete (PeftAdapter *adapter, GError **error)
+{
+  return peft_lora_tie_head (adapter, error) && peft_token_rows_attach (adapter, error);
+}
+
+/* What depends on the base weights. */
+static gboolean
+lora_prepare (PeftAdapter *adapter, GError **error)
+{
+  const char *init = peft_config_get_string (adapter->config, "init_lora_weights");
+
+  if (!peft_lora_tie_prepare (adapter, error))
+    return FALSE;
+  for (guint i = 0; i < adapter->hooks->len; i++)
+    {
+      PeftLoraHook *hook = adapter->hooks->pdata[i];
+      g_autofree float *weight = NULL;
+
+      if (hook->parent.klass != &peft_lora_hook_class
+          || (hook->start_a == NULL && hook->magnitude == NULL))
+        continue;
+      weight = peft_lora_read_weight (hook, error);
+      if (weight == NULL
+          || (hook->start_a != NULL && !peft_lora_prepare_start (hook, weight, error))
+          || (hook->magnitude != NULL && !peft_lora_dora_prepare (hook, weight, error)))
+        return FALSE;
+    }
+  if (adapter->loading && init != NULL && g_str_has_prefix (init, "pissa_niter_"))
+    peft_adapter_note (adapter,
+                       g_strdup_printf (_ ("the adapter was saved with its start values ('%s') left out of the "
+                                           "base model. They are computed again, but come from a randomised "
+                                           "decomposition: the model is only close to the one that was trained"),
+                                        init));
+  return peft_token_rows_prepare (adapter, error);
+}
+
+static gboolean
+lora_begin_training (PeftAdapter *adapter, guint64 total_steps, GError **error)
+{
+  peft_lora_tie_remember (adapter);
+  return TRUE;
+}
+
+static gboolean
+lora_after_step (PeftAdapter *adapter, const PeftMethodStep *step, GError **error)
+{
+  peft_lora_tie_follow (adapter);
+  return TRUE;
+}
+
+static gboolean
+lora_convert (PeftAdapter *adapter, GPtrArray *out, PeftConfig **config, GError **error)
+{
+  return check_convertible (adapter->config, error)
+         && peft_lora_convert (adapter, out, config, error);
 }
 
 const PeftMethod peft_method_lora = {
@@ -397,4 +289,9 @@ const PeftMethod peft_method_lora = {
   .validate = lora_validate,
   .slot_kinds = (1u << PEFT_SLOT_LINEAR) | (1u << PEFT_SLOT_EMBEDDING),
   .attach = lora_attach,
+  .complete = lora_complete,
+  .prepare = lora_prepare,
+  .begin_training = lora_begin_training,
+  .after_step = lora_after_step,
+  .convert = lora_convert,
 };

@@ -170,7 +170,7 @@ fill (PeftAdapter *adapter, const PeftJson *trainer, const char *folder, guint64
   g_autofree char *trainer_path = g_build_filename (folder, PEFT_CHECKPOINT_TRAINER, NULL);
   g_autofree char *text = peft_json_to_string (trainer, PEFT_JSON_WRITE_INDENT);
 
-  if (!peft_adapter_save (adapter, folder, error))
+  if (!peft_adapter_save_unconverted (adapter, folder, error))
     return FALSE;
   peft_test_point ("checkpoint-write");
   if (!peft_training_state_save (adapter, state, error))
