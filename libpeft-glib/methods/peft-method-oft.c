@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "methods/peft-common-fields.h"
@@ -90,6 +91,13 @@ oft_validate (PeftConfig *config, GError **error)
 {
   gint64 r = peft_config_get_int (config, "r"), size = peft_config_get_int (config, "oft_block_size");
 
+  if (r != 0 && !peft_config_is_set (config, "oft_block_size"))
+    {
+      g_set_error_literal (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                           _ ("oft_block_size: expected 0 beside a number of blocks, found nothing; adapters of peft before "
+                              "0.14, which lack the field, hold something else and must be trained again"));
+      return FALSE;
+    }
   if ((r == 0) == (size == 0))
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
@@ -98,6 +106,22 @@ oft_validate (PeftConfig *config, GError **error)
                    r, size);
       return FALSE;
     }
+  return TRUE;
+}
+
+/* The series changed with peft 0.18. */
+static gboolean
+oft_declare (PeftAdapter *adapter, GError **error)
+{
+  const char *version = peft_config_get_string (adapter->config, "peft_version");
+  guint major = 0, minor = 0;
+
+  if (version != NULL)
+    sscanf (version, "%u.%u", &major, &minor);
+  if (adapter->loading && peft_config_get_boolean (adapter->config, "use_cayley_neumann")
+      && major == 0 && minor < 18)
+    peft_adapter_note (adapter, g_strdup (_ ("use_cayley_neumann: the series was another one before peft 0.18, which this "
+                                             "adapter seems to come from; train it again if it disappoints")));
   return TRUE;
 }
 
@@ -248,12 +272,26 @@ oft_attach (PeftAdapter *adapter, PeftSlot *slot, GError **error)
   return &hook->parent;
 }
 
-/* peft projects the parameters themselves before it uses them; here that is done as soon as they have changed. */
-static gboolean
-oft_after_step (PeftAdapter *adapter, const PeftMethodStep *step, GError **error)
+/* peft projects the parameters themselves before it uses them; here that is done before the first step and as soon as they
+ * have changed. */
+static void
+project_all (PeftAdapter *adapter)
 {
   for (guint i = 0; i < adapter->hooks->len; i++)
     peft_oft_rotation_project (&((OftHook *) adapter->hooks->pdata[i])->rotation);
+}
+
+static gboolean
+oft_begin_training (PeftAdapter *adapter, guint64 total_steps, GError **error)
+{
+  project_all (adapter);
+  return TRUE;
+}
+
+static gboolean
+oft_after_step (PeftAdapter *adapter, const PeftMethodStep *step, GError **error)
+{
+  project_all (adapter);
   return TRUE;
 }
 
@@ -274,6 +312,8 @@ const PeftMethod peft_method_oft = {
   .get_config_type = peft_oft_config_get_type,
   .validate = oft_validate,
   .slot_kinds = (1u << PEFT_SLOT_LINEAR) | (1u << PEFT_SLOT_EMBEDDING),
+  .declare = oft_declare,
   .attach = oft_attach,
+  .begin_training = oft_begin_training,
   .after_step = oft_after_step,
 };
