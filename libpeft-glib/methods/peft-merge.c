@@ -527,6 +527,19 @@ peft_core_save_merged_in_shards (PeftCore *core,
                    peft_dtype_get_info (dtype)->name);
       return FALSE;
     }
+  for (guint i = 0; i < adapters->len; i++)
+    {
+      PeftAdapter *adapter = adapters->pdata[i];
+
+      if (adapter->core_hook != NULL)
+        {
+          g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
+                       _ ("adapters of the method %s cannot be merged: what they put in front of a text is "
+                          "no part of the model's weights"),
+                       adapter->method->name);
+          return FALSE;
+        }
+    }
   self.untied = unties (&self);
   if (!peft_adapter_check_together (adapters, error)
       || !peft_model_folder_prepare (core, folder, error)

@@ -205,10 +205,21 @@ static const PeftNodeClass expand_class = { .name = "expand", .backward = expand
 PeftVar *
 peft_nn_expand (PeftTape *tape, PeftVar *x, guint n_dims, const gint64 *shape)
 {
+  const PeftView *vx = &x->value->view;
+  const guint extra = n_dims - vx->n_dims;
   PeftTensor *y = peft_tape_alloc (tape, tape->backend->real, n_dims, shape);
-  PeftCopyParams copy = { .x = x->value->view, .y = y->view, .alpha = 1 };
+  PeftCopyParams copy = { .x = *vx, .y = y->view, .alpha = 1 };
   PeftNode *node;
 
+  copy.x.n_dims = n_dims;
+  for (guint i = 0; i < n_dims; i++)
+    {
+      gboolean same = i >= extra && vx->shape[i - extra] == shape[i];
+
+      g_assert (same || i < extra || vx->shape[i - extra] == 1);
+      copy.x.shape[i] = shape[i];
+      copy.x.stride[i] = same ? vx->stride[i - extra] : 0;
+    }
   peft_tape_run (tape, PEFT_KERNEL_COPY, &copy);
   return peft_tape_emit (tape, &expand_class, y, &x, 1, NULL, 0, &node);
 }
