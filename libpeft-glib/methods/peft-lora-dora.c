@@ -207,6 +207,7 @@ peft_lora_dora_declare (PeftLoraHook *self)
 {
   self->magnitude = peft_adapter_add_param (
       self->adapter, self->slot, "lora_magnitude_vector", 1, &self->slot->out_features, TRUE, NULL);
+  self->magnitude->name = g_strconcat (self->magnitude->key, ".weight", NULL);
 }
 
 gboolean

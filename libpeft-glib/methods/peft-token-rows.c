@@ -171,6 +171,16 @@ find_hook (PeftAdapter *adapter, PeftSlot *slot)
   return NULL;
 }
 
+static gboolean
+names_slot (const PeftJson *names, PeftSlot *slot)
+{
+  for (gsize i = 0; peft_json_get_kind (names) == PEFT_JSON_ARRAY && i < peft_json_get_length (names);
+       i++)
+    if (g_str_has_suffix (slot->path, peft_json_get_string (peft_json_get_element (names, i))))
+      return TRUE;
+  return FALSE;
+}
+
 /* source: the embedding's hook, for a head that shares its rows; else NULL. indices is taken. */
 static gboolean
 attach (PeftAdapter *adapter, PeftSlot *slot, GArray *indices, TokenRowsHook *source, GError **error)
@@ -183,6 +193,13 @@ attach (PeftAdapter *adapter, PeftSlot *slot, GArray *indices, TokenRowsHook *so
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
                    _ ("target_modules and trainable_token_indices both name '%s'; only one of them can"), slot->path);
+      return FALSE;
+    }
+  if (names_slot (peft_config_get_json (adapter->config, "modules_to_save"), slot))
+    {
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                   _ ("modules_to_save and trainable_token_indices both name '%s'; only one of them can"),
+                   slot->path);
       return FALSE;
     }
   hook = g_new0 (TokenRowsHook, 1);

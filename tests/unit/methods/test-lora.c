@@ -109,6 +109,28 @@ static const Variant variants[] = {
     2,
     { PREFIX "1.self_attn.q_proj.lora_A.weight [8, 16]" } },
   { "excluded", { 0 }, "\"exclude_modules\":[\"0.self_attn.q_proj\"]", 6, { NULL } },
+  { "dora",
+    { .biases = TRUE },
+    "\"r\":4,\"use_dora\":true,\"target_modules\":[\"q_proj\",\"embed_tokens\"]",
+    10,
+    { PREFIX "0.self_attn.q_proj.lora_magnitude_vector [16]",
+      "base_model.model.model.embed_tokens.lora_magnitude_vector [16]" } },
+  { "orthogonal", { 0 }, "\"r\":4,\"init_lora_weights\":\"orthogonal\"", 8, { NULL } },
+  { "tokens",
+    { 0 },
+    "\"trainable_token_indices\":[3,31,7]",
+    9,
+    { "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta [3, 16]" } },
+  { "tokens-tied",
+    { .tied = TRUE },
+    "\"trainable_token_indices\":{\"embed_tokens\":[3,31],\"lm_head\":[3,31]}",
+    9,
+    { "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta [2, 16]" } },
+  { "tied-saved",
+    { .tied = TRUE },
+    "\"ensure_weight_tying\":true,\"modules_to_save\":[\"lm_head\"]",
+    10,
+    { "base_model.model.model.embed_tokens.weight [32, 16]", "base_model.model.lm_head.weight [32, 16]" } },
 };
 
 static char *
@@ -216,12 +238,19 @@ test_init (void)
   {
     const char *config;
     gboolean identity;
+    double tolerance; /* 1e-6: norms and orthogonal factors are float32 */
   } inits[] = {
-    { "\"target_modules\":[\"q_proj\",\"embed_tokens\"]", TRUE },
-    { "\"target_modules\":[\"q_proj\",\"embed_tokens\"],\"init_lora_weights\":\"gaussian\"", TRUE },
-    { "\"target_modules\":[\"q_proj\"],\"lora_bias\":true", TRUE },
-    { "\"target_modules\":[\"q_proj\"],\"modules_to_save\":[\"lm_head\"]", TRUE },
-    { "\"target_modules\":[\"q_proj\",\"embed_tokens\"],\"init_lora_weights\":false", FALSE },
+    { "\"target_modules\":[\"q_proj\",\"embed_tokens\"]", TRUE, 1e-12 },
+    { "\"target_modules\":[\"q_proj\",\"embed_tokens\"],\"init_lora_weights\":\"gaussian\"", TRUE, 1e-12 },
+    { "\"target_modules\":[\"q_proj\"],\"lora_bias\":true", TRUE, 1e-12 },
+    { "\"r\":4,\"init_lora_weights\":\"pissa\"", TRUE, 1e-12 },
+    { "\"r\":4,\"init_lora_weights\":\"pissa_niter_2\",\"use_rslora\":true", TRUE, 1e-12 },
+    { "\"r\":4,\"init_lora_weights\":\"olora\",\"use_dora\":true", TRUE, 1e-6 },
+    { "\"r\":4,\"init_lora_weights\":\"orthogonal\"", TRUE, 1e-6 },
+    { "\"target_modules\":[\"q_proj\",\"embed_tokens\"],\"use_dora\":true", TRUE, 1e-6 },
+    { "\"trainable_token_indices\":[1,2]", TRUE, 1e-12 },
+    { "\"target_modules\":[\"q_proj\"],\"modules_to_save\":[\"lm_head\"]", TRUE, 1e-12 },
+    { "\"target_modules\":[\"q_proj\",\"embed_tokens\"],\"init_lora_weights\":false", FALSE, 0 },
   };
   const TinyOptions options = { .biases = TRUE };
   g_autofree char *model = tiny_write (&options);
@@ -237,7 +266,7 @@ test_init (void)
       logits = tiny_logits (core, FALSE);
       g_test_message ("%s", inits[i].config);
       if (inits[i].identity)
-        g_assert_cmpfloat (tiny_largest_difference (plain, logits, TINY_LOGITS), <, 1e-12);
+        g_assert_cmpfloat (tiny_largest_difference (plain, logits, TINY_LOGITS), <, inits[i].tolerance);
       else
         g_assert_cmpfloat (tiny_largest_difference (plain, logits, TINY_LOGITS), >, 1e-3);
     }
@@ -315,6 +344,34 @@ test_weight_and_combination (void)
       g_assert_cmpfloat_with_epsilon (half[i] - plain[i], 0.5 * (one[i] - plain[i]), 1e-9);
       g_assert_cmpfloat_with_epsilon (both[i] - plain[i], 2.0 * (one[i] - plain[i]), 1e-9);
     }
+  peft_remove_tree (model, NULL);
+}
+
+/* Half a DoRA adapter makes half the difference of a whole one in a layer after which all is linear, merged as well. */
+static void
+test_dora_weight (void)
+{
+  const TinyOptions options = { 0 };
+  g_autofree char *model = tiny_write (&options);
+  g_autoptr (PeftCore) core = tiny_load (model);
+  g_autofree double *plain = tiny_logits (core, FALSE);
+  g_autoptr (PeftAdapter) adapter
+      = tiny_adapter (core, "\"target_modules\":[\"lm_head\"],\"use_dora\":true");
+  g_autofree double *one = NULL;
+  g_autofree double *half = NULL;
+  g_autofree double *merged = NULL;
+
+  tiny_randomise (adapter, 0.5);
+  peft_adapter_set_active (adapter, TRUE, 1.0);
+  one = tiny_logits (core, FALSE);
+  peft_adapter_set_active (adapter, TRUE, 0.5);
+  half = tiny_logits (core, FALSE);
+  merged = merged_logits (core, adapter);
+  g_assert_cmpfloat (tiny_largest_difference (plain, one, TINY_LOGITS), >, 0.1);
+  for (gsize i = 0; i < TINY_LOGITS; i++)
+    g_assert_cmpfloat_with_epsilon (half[i] - plain[i], 0.5 * (one[i] - plain[i]), 1e-9);
+  g_assert_cmpfloat (tiny_largest_difference (merged, half, TINY_LOGITS), <,
+                     1e-5 * tiny_largest (half, TINY_LOGITS));
   peft_remove_tree (model, NULL);
 }
 
@@ -415,6 +472,15 @@ test_no_match (void)
     { "\"target_modules\":[]", { "target_modules", "matches no module" } },
     { "\"target_modules\":[\"embed_tokens\"],\"lora_bias\":true", { "lora_bias", "embed_tokens" } },
     { "\"modules_to_save\":[\"proj\"]", { "modules_to_save and target_modules", "q_proj" } },
+    { "\"init_lora_weights\":\"orthogonal\",\"r\":3", { "even rank", "found 3" } },
+    { "\"init_lora_weights\":\"olora\",\"r\":17", { "smaller side", "olora" } },
+    { "\"init_lora_weights\":\"pissa\",\"use_rslora\":true,\"alpha_pattern\":{\"q\":2}",
+      { "cannot be saved", "alpha_pattern" } },
+    { "\"trainable_token_indices\":[32]", { "32 is no row", "0 to 31" } },
+    { "\"trainable_token_indices\":[4,4]", { "row 4", "twice" } },
+    { "\"trainable_token_indices\":{\"q_proj\":[4]}", { "q_proj", "neither the embedding" } },
+    { "\"trainable_token_indices\":[4],\"modules_to_save\":[\"embed_tokens\"]",
+      { "trainable_token_indices", "modules_to_save" } },
   };
   const TinyOptions options = { 0 };
   g_autofree char *model = tiny_write (&options);
@@ -474,6 +540,7 @@ main (int argc, char **argv)
   g_test_add_func ("/Peft/Lora/init", test_init);
   g_test_add_func ("/Peft/Lora/init-distribution", test_init_distribution);
   g_test_add_func ("/Peft/Lora/combination", test_weight_and_combination);
+  g_test_add_func ("/Peft/Lora/dora-weight", test_dora_weight);
   g_test_add_func ("/Peft/Lora/dropout", test_dropout);
   g_test_add_func ("/Peft/Lora/gradients", test_gradients);
   g_test_add_func ("/Peft/Lora/no-match", test_no_match);
