@@ -355,6 +355,10 @@ start (PeftTrainRun *self, GError **error)
       || !peft_param_set_begin_training (self->adapter->params, self->optimizer->with_moments, error)
       || !peft_train_reserve (self, error))
     return FALSE;
+  /* Before a checkpoint is compared with the configuration, which may learn the number of steps here. */
+  if (self->adapter->method != NULL && self->adapter->method->begin_training != NULL
+      && !self->adapter->method->begin_training (self->adapter, self->total_steps, error))
+    return FALSE;
   peft_test_point ("load");
   if (checkpoint != NULL)
     {
@@ -368,9 +372,7 @@ start (PeftTrainRun *self, GError **error)
     }
   else if (!put_old_checkpoints_aside (self, error))
     return FALSE;
-  if (self->adapter->method != NULL && self->adapter->method->begin_training != NULL
-      && !self->adapter->method->begin_training (self->adapter, self->total_steps, error))
-    return FALSE;
+
   if (!make_output (self, error))
     return FALSE;
   if (o->log_json != NULL

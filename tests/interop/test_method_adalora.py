@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""AdaLoRA between peft and us, both directions; its ranks over a run."""
+
+import json
+
+import pytest
+import torch
+from conftest import assert_logits, batch, forward, load_oracle, run
+from method_checks import (check_merge, check_ours_to_peft, check_peft_to_ours, check_save_stable, check_steps, make_adapter, train)
+from peft import AdaLoraConfig, PeftModel
+from safetensors.torch import load_file
+
+ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
+ALL = ATTENTION + ["gate_proj", "up_proj", "down_proj"]
+
+VARIANTS = {
+    "plain": ("llama", dict(init_r=4, target_r=4, lora_alpha=8, target_modules=ALL, total_step=2)),
+    "defaults": ("mistral-window", dict(target_modules=["q_proj", "v_proj"], target_r=12, total_step=2)),
+    "weight": ("qwen2", dict(init_r=6, target_r=6, lora_alpha=32, orth_reg_weight=0.1, target_modules=ATTENTION, total_step=2)),
+    "random": ("qwen3", dict(init_r=3, target_r=3, target_modules=["q_proj", "down_proj"], init_lora_weights=False, total_step=2)),
+    "biases": ("llama-bias-tied", dict(init_r=4, target_r=4, lora_alpha=16, target_modules=ATTENTION, bias="lora_only", total_step=2)),
+}
+
+
+def tune(name, p, noise):
+    return (0.5 if "lora_E" in name else 0.2 if "lora_" in name else 0.05) * noise
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_both_ways(tmp_path, model_folder, variant):
+    family, fields = VARIANTS[variant]
+    folder, adapter = model_folder(family), tmp_path / "adapter"
+    model = make_adapter(folder, adapter, AdaLoraConfig, fields, tune=tune)
+    check_peft_to_ours(tmp_path, folder, model, adapter, extra_loss=True)
+    check_merge(tmp_path, folder, model, adapter, relative=1e-3)
+    check_ours_to_peft(tmp_path, folder, AdaLoraConfig, "ADALORA", fields, tune=tune, loss=False)  # peft asks for a trainable adapter there
+
+
+def orthogonality(model):
+    """The term that peft adds to the loss."""
+    config, total, n = model.peft_config["default"], 0.0, 0
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if "lora_A" in name or "lora_B" in name:
+                product = p @ p.T if "lora_A" in name else p.T @ p
+                total, n = total + torch.norm(product - torch.eye(len(product))).item(), n + 1
+    return config.orth_reg_weight * total / n
+
+
+@pytest.mark.parametrize("variant", ["plain", "weight"])
+def test_steps(tmp_path, model_folder, variant):
+    """With a first rank equal to the last nothing is dropped."""
+    family, fields = VARIANTS[variant]
+    folder, adapter = model_folder(family), tmp_path / "adapter"
+    make_adapter(folder, adapter, AdaLoraConfig, fields, tune=tune)
+    before = {}
+    check_steps(tmp_path, folder, adapter, extra_loss=lambda model: before["term"],
+                before_step=lambda model, step: before.update(term=orthogonality(model)))
+    check_save_stable(tmp_path, folder, adapter, ignored=["total_step"])
+
+
+def test_pruned(tmp_path, model_folder):
+    """A run drops ranks; peft reads what is left, and we read what peft writes of it."""
+    folder, ours, again = model_folder("llama"), tmp_path / "ours", tmp_path / "again"
+    fields = dict(init_r=4, target_r=1, tinit=2, tfinal=5, deltaT=2, lora_alpha=16, target_modules=["q_proj", "v_proj", "down_proj"])
+    train(tmp_path, folder, ours, "ADALORA", fields, steps=20, rate=0.02)
+    pattern = json.loads((ours / "adapter_config.json").read_text())["rank_pattern"]
+    left = {key: sum(value) for key, value in pattern.items()}
+    assert len(left) == 9 and sum(left.values()) == 9 and 0 in left.values(), left
+    for key, tensor in load_file(ours / "adapter_model.safetensors").items():
+        rank = left[key.removeprefix("base_model.model.").rsplit(".", 1)[0] + ".lora_E"]
+        assert tensor.shape[1 if key.endswith("lora_B") else 0] == rank, key
+    model = PeftModel.from_pretrained(load_oracle(folder), ours).eval()
+    ids, _ = batch()
+    with torch.no_grad():
+        expected = model(input_ids=ids).logits
+        assert (expected - load_oracle(folder)(input_ids=ids).logits).abs().max() > 0.1
+    assert_logits(forward(tmp_path, folder, {"input_ids": ids}, ours)["logits"], expected)
+    model.save_pretrained(again)
+    assert_logits(forward(tmp_path, folder, {"input_ids": ids}, again)["logits"], expected)
+
+
+def test_resume(tmp_path, model_folder):
+    """Interrupted in the middle of the schedule, the run ends with the same ranks and values."""
+    folder = model_folder("qwen2")
+    fields = dict(init_r=4, target_r=2, tinit=2, tfinal=4, lora_alpha=16, target_modules=["q_proj", "v_proj"])
+    train(tmp_path, folder, tmp_path / "whole", "ADALORA", fields, steps=16, extra=["--save-every", 6])
+    ids = {"PEFT_TEST_KILL": "step:9"}
+    args = ["train", "--model", folder, "--data", tmp_path / "rows.jsonl", "--output", tmp_path / "parts", "--method", "ADALORA",
+            *[a for k, v in fields.items() for a in ("--set", f"{k}={json.dumps(v)}")], "--max-steps", 16, "--batch-size", 2,
+            "--learning-rate", 0.05, "--schedule", "constant", "--warmup-ratio", 0, "--dtype", "float32", "--save-every", 6]
+    assert run(*args, check=False, env=ids).returncode != 0
+    run(*args, "--resume")
+    whole, parts = (load_file(tmp_path / f / "adapter_model.safetensors") for f in ("whole", "parts"))
+    assert whole.keys() == parts.keys() and all(torch.equal(whole[k], parts[k]) for k in whole)
+    read = lambda f: json.loads((tmp_path / f / "adapter_config.json").read_text())["rank_pattern"]
+    assert read("whole") == read("parts")
