@@ -2,13 +2,15 @@
 """AdaLoRA between peft and us, both directions; its ranks over a run."""
 
 import json
+import os
+import subprocess
 
 import pytest
 import torch
 from conftest import assert_logits, batch, forward, load_oracle, run
 from method_checks import (check_merge, check_ours_to_peft, check_peft_to_ours, check_save_stable, check_steps, make_adapter, train)
-from peft import AdaLoraConfig, PeftModel
-from safetensors.torch import load_file
+from peft import AdaLoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 ALL = ATTENTION + ["gate_proj", "up_proj", "down_proj"]
@@ -95,3 +97,39 @@ def test_resume(tmp_path, model_folder):
     assert whole.keys() == parts.keys() and all(torch.equal(whole[k], parts[k]) for k in whole)
     read = lambda f: json.loads((tmp_path / f / "adapter_config.json").read_text())["rank_pattern"]
     assert read("whole") == read("parts")
+
+
+@pytest.mark.parametrize("tinit,tfinal,interval,betas", [(10, 30, 1, (0.85, 0.85)), (0, 0, 7, (0.9, 0.7))])
+def test_schedule(tmp_path, model_folder, tinit, tfinal, interval, betas):
+    """200 steps of peft, parameters and gradients recorded; on the same ones ours has the same budgets and drops the same ranks.
+    Scores are distinct here; equal ones at the threshold are dropped together, by peft and by us."""
+    driver = os.environ.get("PEFT_RANKS_DRIVER")
+    if driver is None:
+        pytest.skip("PEFT_RANKS_DRIVER does not name the program")
+    torch.manual_seed(3)
+    config = AdaLoraConfig(task_type="CAUSAL_LM", init_r=5, target_r=2, tinit=tinit, tfinal=tfinal, deltaT=interval, total_step=200,
+                           beta1=betas[0], beta2=betas[1], lora_alpha=16, target_modules=["q_proj", "v_proj"])
+    model = get_peft_model(load_oracle(model_folder("llama")), config).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    allocator, ids, expected, record = model.base_model.rankallocator, batch(rows=4, length=12)[0], [], {}
+    names = sorted({n.rsplit(".lora_", 1)[0] for n, _ in model.named_parameters() if "lora_" in n})
+    parameters = dict(model.named_parameters())
+    last = 200 - tfinal
+    for step in range(1, last + 1):
+        optimizer.zero_grad()
+        row = ids[step % 4: step % 4 + 1]
+        model(input_ids=row, labels=row).loss.backward()
+        optimizer.step()
+        for i, name in enumerate(names):
+            for part in "AEB":
+                p = parameters[f"{name}.lora_{part}.default"]
+                record.setdefault(f"{i}.{part}.p", []).append(p.detach().clone())
+                record.setdefault(f"{i}.{part}.g", []).append(p.grad.clone())
+        budget, pattern = allocator.update_and_allocate(model.base_model.model, step, force_mask=step == last)
+        # The allocator was given the inner model: its names lack the prefix.
+        flat = {f"base_model.model.{k}": v for k, v in (pattern or {}).items()}
+        expected.append(f"{budget} " + ("".join(str(int(b)) for n in names for b in flat[f"{n}.lora_E.default"]) if pattern else "-"))
+    save_file({k: torch.stack(v) for k, v in record.items()}, tmp_path / "steps.safetensors")
+    args = [driver, tmp_path / "steps.safetensors", 5, 2, tinit, tfinal, interval, 200, *betas]
+    ours = subprocess.run([str(a) for a in args], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(set(expected)) > 15 and ours == expected, [(i, a, b) for i, (a, b) in enumerate(zip(ours, expected)) if a != b][:5]
