@@ -233,11 +233,31 @@ split_weight (const char *text, double *weight, GError **error)
   return g_strndup (text, equals - text);
 }
 
+static PeftBaseModel *
+open_base_below (const CliCommon *common, const char *model, char **adapters,
+                 GCancellable *cancellable, GError **error)
+{
+  g_autoptr (PeftDevice) device = NULL;
+  g_autofree char *folder = NULL;
+  PeftLoadDType dtype;
+  double weight;
+
+  if (adapters == NULL || adapters[0] == NULL)
+    return cli_open_base (common, model, cancellable, error);
+  if (!cli_parse_dtype (common->dtype, &dtype, error)
+      || (folder = split_weight (adapters[0], &weight, error)) == NULL)
+    return NULL;
+  device = cli_open_device (common, error);
+  if (device == NULL)
+    return NULL;
+  return peft_base_model_load_for_adapter (model, device, dtype, folder, cancellable, error);
+}
+
 PeftModel *
 cli_open_model (const CliCommon *common, const char *model, char **adapters,
                 GCancellable *cancellable, GError **error)
 {
-  g_autoptr (PeftBaseModel) base = cli_open_base (common, model, cancellable, error);
+  g_autoptr (PeftBaseModel) base = open_base_below (common, model, adapters, cancellable, error);
   g_autoptr (PeftModel) self = NULL;
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GArray) weights = g_array_new (FALSE, FALSE, sizeof (double));

@@ -56,7 +56,8 @@ void cli_renew_cancellable (GCancellable *cancellable);
 PeftDevice *cli_open_device (const CliCommon *common, GError **error);
 PeftBaseModel *cli_open_base (const CliCommon *common, const char *model,
                               GCancellable *cancellable, GError **error);
-/* With adapters given as "DIR" or "DIR=WEIGHT", all of them active. adapters may be NULL. */
+/* With adapters given as "DIR" or "DIR=WEIGHT", all of them active. adapters may be NULL. The model is loaded for the task of
+ * the first one. */
 PeftModel *cli_open_model (const CliCommon *common, const char *model, char **adapters,
                            GCancellable *cancellable, GError **error);
 gboolean cli_parse_dtype (const char *text, PeftLoadDType *out, GError **error);

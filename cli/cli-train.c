@@ -14,6 +14,7 @@ cli_train_arguments_clear (CliTrainArguments *self)
   g_free (self->config);
   g_free (self->adapter);
   g_free (self->quantize);
+  g_free (self->task);
   g_strfreev (self->data);
   g_strfreev (self->eval_data);
   g_strfreev (self->set);
@@ -42,6 +43,7 @@ cli_train_get_entries (CliTrainArguments *self)
     { "set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->set, N_ ("set a field of the method; the value is JSON"), N_ ("FIELD=VALUE") },
     { "config", 0, 0, G_OPTION_ARG_FILENAME, &self->config, N_ ("method and fields from an adapter_config.json"), N_ ("FILE") },
     { "adapter", 0, 0, G_OPTION_ARG_FILENAME, &self->adapter, N_ ("continue this adapter"), N_ ("DIR") },
+    { "task", 0, 0, G_OPTION_ARG_STRING, &self->task, N_ ("CAUSAL_LM, SEQ_CLS, TOKEN_CLS or QUESTION_ANS (default: the adapter's, the configuration's or the model's)"), N_ ("TASK") },
     { "quantize", 0, 0, G_OPTION_ARG_STRING, &self->quantize, N_ ("not available in this version"), N_ ("TYPE") },
     G_OPTION_ENTRY_NULL,
   };
@@ -112,17 +114,87 @@ cli_train_fail_config (const char *command, const CliTrainArguments *arguments, 
   return cli_usage (command, "%s", error->message);
 }
 
-PeftModel *
-cli_train_make_model (const CliTrainArguments *arguments, PeftConfig *config, const CliCommon *common,
-                      GCancellable *cancellable, GError **error)
+/* *task is as it was where the configuration has none. */
+static gboolean
+read_task (PeftConfig *config, PeftTask *task, gboolean *found, GError **error)
 {
+  g_autofree char *json = peft_config_get_field (config, "task_type");
+  g_autoptr (GVariant) value = json != NULL ? peft_variant_new_from_json (json, NULL) : NULL;
+
+  *found = value != NULL && g_variant_is_of_type (value, G_VARIANT_TYPE_STRING);
+  return !*found || peft_task_from_name (g_variant_get_string (value, NULL), task, error);
+}
+
+gboolean
+cli_train_find_task (const CliTrainArguments *arguments, PeftConfig *config, PeftTask *task,
+                     GError **error)
+{
+  g_autoptr (PeftConfig) loaded = NULL;
+  gboolean configured = FALSE;
+  PeftTask asked;
+
+  if (arguments->adapter != NULL)
+    {
+      loaded = peft_config_load (arguments->adapter, error);
+      if (loaded == NULL)
+        return FALSE;
+      config = loaded;
+    }
+  if (config != NULL && !read_task (config, task, &configured, error))
+    return FALSE;
+  if (arguments->task == NULL)
+    return configured || peft_base_model_find_task (arguments->model, task, error);
+  if (!peft_task_from_name (arguments->task, &asked, error))
+    return FALSE;
+  if (configured && asked != *task)
+    {
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                   _ ("--task %s: task_type of the configuration is %s"), peft_task_get_name (asked),
+                   peft_task_get_name (*task));
+      return FALSE;
+    }
+  *task = asked;
+  return TRUE;
+}
+
+static PeftBaseModel *
+open_base (const CliTrainArguments *arguments, PeftTask task, PeftDataset *dataset,
+           const CliCommon *common, GCancellable *cancellable, GError **error)
+{
+  g_autoptr (PeftDevice) device = NULL;
+  g_auto (GStrv) labels = NULL;
+  PeftLoadDType dtype;
+
+  if (!cli_parse_dtype (common->dtype, &dtype, error)
+      || (device = cli_open_device (common, error)) == NULL)
+    return NULL;
+  if (arguments->adapter != NULL)
+    return peft_base_model_load_for_adapter (arguments->model, device, dtype, arguments->adapter,
+                                             cancellable, error);
+  if ((task == PEFT_TASK_SEQ_CLS || task == PEFT_TASK_TOKEN_CLS) && dataset != NULL)
+    {
+      labels = peft_dataset_list_labels (dataset, error);
+      if (labels == NULL)
+        return NULL;
+    }
+  return peft_base_model_load_for_task (arguments->model, device, dtype, task,
+                                        (const char *const *) labels, cancellable, error);
+}
+
+PeftModel *
+cli_train_make_model (const CliTrainArguments *arguments, PeftConfig *config, PeftTask task,
+                      PeftDataset *dataset, const CliCommon *common, GCancellable *cancellable,
+                      GError **error)
+{
+  g_autoptr (PeftBaseModel) base = NULL;
   static const char *const names[] = { "default", NULL };
   g_autoptr (PeftModel) model = NULL;
   gboolean done;
 
-  model = cli_open_model (common, arguments->model, NULL, cancellable, error);
-  if (model == NULL)
+  base = open_base (arguments, task, dataset, common, cancellable, error);
+  if (base == NULL)
     return NULL;
+  model = peft_model_new (base);
   if (arguments->adapter != NULL)
     done = peft_model_load_adapter (model, arguments->adapter, "default", error);
   else if (config == NULL)
@@ -148,7 +220,7 @@ gboolean
 cli_train_is_anything_given (const CliTrainArguments *self)
 {
   return self->data != NULL || self->eval_data != NULL || self->method != NULL || self->preset != NULL
-         || self->set != NULL || self->config != NULL || self->adapter != NULL
+         || self->set != NULL || self->task != NULL || self->config != NULL || self->adapter != NULL
          || cli_properties_is_any_given (self->properties);
 }
 

@@ -8,7 +8,7 @@
 
 typedef struct
 {
-  char *model, *method, *preset, *config, *adapter, *quantize;
+  char *model, *method, *preset, *config, *adapter, *quantize, *task;
   char **data, **eval_data, **set;
   CliProperties *properties;
 } CliTrainArguments;
@@ -26,9 +26,12 @@ const char *cli_train_find_contradiction (const CliTrainArguments *self);
 gboolean cli_train_make_config (const CliTrainArguments *self, PeftConfig **out, GError **error);
 /* Says why there is none, and gives the status: a file that is wrong has failed, an option is wrong usage. */
 CliStatus cli_train_fail_config (const char *command, const CliTrainArguments *self, GError *error);
-/* The model with what is to be trained as its adapter "default"; config as made before. */
-PeftModel *cli_train_make_model (const CliTrainArguments *self, PeftConfig *config,
-                                 const CliCommon *common, GCancellable *cancellable,
+/* --task, else the task of the adapter or the configuration, else the model's. config as made before. */
+gboolean cli_train_find_task (const CliTrainArguments *self, PeftConfig *config, PeftTask *task,
+                              GError **error);
+/* The model with what is to be trained as its adapter "default"; dataset gives the classes of a new head. */
+PeftModel *cli_train_make_model (const CliTrainArguments *self, PeftConfig *config, PeftTask task,
+                                 PeftDataset *dataset, const CliCommon *common, GCancellable *cancellable,
                                  GError **error);
 /* Sets the trainer's properties. What is wrong then is wrong usage. */
 gboolean cli_train_apply (const CliTrainArguments *self, const CliCommon *common,

@@ -53,11 +53,13 @@ cmd_evaluate (int argc, char **argv, GCancellable *cancellable)
     return cli_usage ("evaluate", _ ("--loss-on: expected all, completion or assistant, found “%s”"), loss_on_name);
   if (max_length < 2 || batch_size < 1)
     return cli_usage ("evaluate", _ ("--max-length: expected 2 or more; --batch-size: expected 1 or more"));
-  dataset = peft_dataset_load ((const char *const *) data, NULL, cancellable, &error);
-  if (dataset == NULL)
-    return cli_fail (error);
   model = cli_open_model (&common, model_name, adapters, cancellable, &error);
   if (model == NULL)
+    return cli_fail (error);
+  dataset = peft_dataset_load_for_task ((const char *const *) data, NULL,
+                                        peft_base_model_get_task (peft_model_get_base_model (model)),
+                                        cancellable, &error);
+  if (dataset == NULL)
     return cli_fail (error);
   result = peft_model_evaluate (model, dataset, loss_on, max_length, batch_size, cancellable, &error);
   if (result == NULL)

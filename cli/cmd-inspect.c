@@ -31,25 +31,35 @@ static char *
 make_plan (const CliTrainArguments *arguments, PeftConfig *config, const CliCommon *common, GCancellable *cancellable,
            GError **error)
 {
-  g_autoptr (PeftModel) model = cli_train_make_model (arguments, config, common, cancellable, error);
+  g_autoptr (PeftModel) model = NULL;
   g_autoptr (PeftDataset) dataset = NULL;
   g_autoptr (PeftDataset) eval_dataset = NULL;
   g_autoptr (PeftTrainer) trainer = NULL;
+  PeftTask task;
 
+  if (!cli_train_find_task (arguments, config, &task, error))
+    return NULL;
+  if (arguments->data != NULL)
+    dataset = peft_dataset_load_for_task ((const char *const *) arguments->data, NULL, task, cancellable, error);
+  else if (task != PEFT_TASK_CAUSAL_LM)
+    g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                 _ ("--data is needed to say what a run for the task %s would need"), peft_task_get_name (task));
+  if (dataset == NULL && (arguments->data != NULL || task != PEFT_TASK_CAUSAL_LM))
+    return NULL;
+  model = cli_train_make_model (arguments, config, task, dataset, common, cancellable, error);
   if (model == NULL)
     return NULL;
   trainer = peft_trainer_new (model, NULL);
   if (!cli_train_apply (arguments, common, trainer, error))
     return NULL;
-  dataset = arguments->data != NULL
-                ? peft_dataset_load ((const char *const *) arguments->data, NULL, cancellable, error)
-                : assume_data (trainer, peft_model_get_base_model (model), error);
+  if (dataset == NULL)
+    dataset = assume_data (trainer, peft_model_get_base_model (model), error);
   if (dataset == NULL)
     return NULL;
   peft_trainer_set_dataset (trainer, dataset);
   if (arguments->eval_data != NULL)
     {
-      eval_dataset = peft_dataset_load ((const char *const *) arguments->eval_data, NULL, cancellable, error);
+      eval_dataset = peft_dataset_load_for_task ((const char *const *) arguments->eval_data, NULL, task, cancellable, error);
       if (eval_dataset == NULL)
         return NULL;
       peft_trainer_set_eval_dataset (trainer, eval_dataset);

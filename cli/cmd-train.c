@@ -104,6 +104,7 @@ cmd_train (int argc, char **argv, GCancellable *cancellable)
   g_autoptr (GError) error = NULL;
   Display display = { 0 };
   const char *contradiction;
+  PeftTask task;
 
   cli_common_init (&common);
   cli_train_arguments_init (&arguments);
@@ -128,16 +129,20 @@ cmd_train (int argc, char **argv, GCancellable *cancellable)
   if (!cli_train_make_config (&arguments, &config, &error))
     return cli_train_fail_config ("train", &arguments, error);
 
-  dataset = peft_dataset_load ((const char *const *) arguments.data, NULL, cancellable, &error);
+  if (!cli_train_find_task (&arguments, config, &task, &error))
+    return arguments.task != NULL && !g_error_matches (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED)
+               ? cli_usage ("train", "%s", error->message)
+               : cli_fail (error);
+  dataset = peft_dataset_load_for_task ((const char *const *) arguments.data, NULL, task, cancellable, &error);
   if (dataset == NULL)
     return cli_fail (error);
   if (arguments.eval_data != NULL)
     {
-      eval_dataset = peft_dataset_load ((const char *const *) arguments.eval_data, NULL, cancellable, &error);
+      eval_dataset = peft_dataset_load_for_task ((const char *const *) arguments.eval_data, NULL, task, cancellable, &error);
       if (eval_dataset == NULL)
         return cli_fail (error);
     }
-  model = cli_train_make_model (&arguments, config, &common, cancellable, &error);
+  model = cli_train_make_model (&arguments, config, task, dataset, &common, cancellable, &error);
   if (model == NULL)
     return cli_fail (error);
   trainer = peft_trainer_new (model, dataset);

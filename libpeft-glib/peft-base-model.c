@@ -7,6 +7,7 @@
 
 #include "base/peft-error.h"
 #include "hub/peft-hub-cache.h"
+#include "methods/peft-adapter-task.h"
 #include "peft-base-model-private.h"
 #include "peft-device-private.h"
 #include "peft-enum-types.h"
@@ -279,6 +280,37 @@ describe_compute (PeftCore *core)
                           core->backend->isa, types);
 }
 
+static PeftBaseModel *
+load_with_head (const char *model, PeftDevice *device, PeftLoadDType dtype,
+                const PeftHeadRequest *request, GCancellable *cancellable, GError **error)
+{
+  g_autofree char *path = NULL;
+  g_autoptr (PeftDevice) used = NULL;
+  g_autoptr (PeftBackend) backend = NULL;
+  g_autoptr (PeftCore) core = NULL;
+  PeftBaseModel *self;
+
+  path = peft_hub_resolve (model, error);
+  if (path == NULL)
+    return NULL;
+  used = device != NULL ? g_object_ref (device) : peft_device_new ("auto", 0, error);
+  if (used == NULL)
+    return NULL;
+  backend = peft_device_open_backend (used, error);
+  if (backend == NULL)
+    return NULL;
+  core = peft_core_load_with_head (path, backend, dtype, request, cancellable, error);
+  if (core == NULL)
+    return NULL;
+  self = g_object_new (PEFT_TYPE_BASE_MODEL, NULL);
+  self->name = g_strdup (model);
+  self->device = g_steal_pointer (&used);
+  self->dtype = dtype;
+  self->compute = describe_compute (core);
+  self->core = g_steal_pointer (&core);
+  return self;
+}
+
 /**
  * peft_base_model_find:
  * @model: a path, or a Hub id `org/name[@revision]`
@@ -310,7 +342,7 @@ peft_base_model_find (const char *model, GError **error)
  * @cancellable: (nullable): a cancellable
  * @error: return location for an error
  *
- * Loads a model.
+ * Loads a model, with the head that it has: models for classification keep theirs, all others write text.
  *
  * Returns: (transfer full): the model
  *
@@ -320,34 +352,112 @@ PeftBaseModel *
 peft_base_model_load (const char *model, PeftDevice *device, PeftLoadDType dtype,
                       GCancellable *cancellable, GError **error)
 {
-  g_autofree char *path = NULL;
-  g_autoptr (PeftDevice) used = NULL;
-  g_autoptr (PeftBackend) backend = NULL;
-  g_autoptr (PeftCore) core = NULL;
-  PeftBaseModel *self;
-
   g_return_val_if_fail (model != NULL, NULL);
   g_return_val_if_fail (device == NULL || PEFT_IS_DEVICE (device), NULL);
 
+  return load_with_head (model, device, dtype, NULL, cancellable, error);
+}
+
+/**
+ * peft_base_model_find_task:
+ * @model: a folder in Hugging Face layout, a GGUF file, or a Hub id that is in the Hugging Face cache
+ * @task: (out): return location for the task
+ * @error: return location for an error
+ *
+ * Finds what [func@BaseModel.load] would load a model for, without loading it.
+ *
+ * Returns: whether it could be found
+ *
+ * Since: 1.0
+ */
+gboolean
+peft_base_model_find_task (const char *model, PeftTask *task, GError **error)
+{
+  g_autofree char *path = NULL;
+  g_autofree char *file = NULL;
+  g_autoptr (PeftJson) config = NULL;
+
+  g_return_val_if_fail (model != NULL && task != NULL, FALSE);
+
+  *task = PEFT_TASK_CAUSAL_LM;
   path = peft_hub_resolve (model, error);
   if (path == NULL)
+    return FALSE;
+  if (!g_file_test (path, G_FILE_TEST_IS_DIR))
+    return TRUE;
+  file = g_build_filename (path, "config.json", NULL);
+  config = peft_json_load (file, PEFT_JSON_PARSE_NAN, error);
+  if (config == NULL)
+    return FALSE;
+  if (peft_json_get_kind (config) == PEFT_JSON_OBJECT)
+    *task = peft_core_task_detect (config);
+  return TRUE;
+}
+
+/**
+ * peft_base_model_load_for_task:
+ * @model: a folder in Hugging Face layout, a GGUF file, or a Hub id that is in the Hugging Face cache
+ * @device: (nullable): what to compute on; `NULL`: the fastest device
+ * @dtype: the precision to compute in
+ * @task: what the model is for
+ * @labels: (nullable) (array zero-terminated=1): names of the classes of a new head; `NULL`: those of `config.json`, else
+ *   two
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error
+ *
+ * Loads a model with the head of a task.
+ *
+ * A model that was made for the task keeps its head and its classes. A head that the files do not have is new: an adapter or full training draws its start values and saves it.
+ *
+ * Returns: (transfer full): the model
+ *
+ * Since: 1.0
+ */
+PeftBaseModel *
+peft_base_model_load_for_task (const char *model, PeftDevice *device, PeftLoadDType dtype,
+                               PeftTask task, const char *const *labels, GCancellable *cancellable,
+                               GError **error)
+{
+  const PeftHeadRequest request = { .task = task, .labels = labels, .only_new = TRUE };
+
+  g_return_val_if_fail (model != NULL, NULL);
+  g_return_val_if_fail (device == NULL || PEFT_IS_DEVICE (device), NULL);
+  g_return_val_if_fail (labels == NULL || labels[0] != NULL, NULL);
+
+  return load_with_head (model, device, dtype, &request, cancellable, error);
+}
+
+/**
+ * peft_base_model_load_for_adapter:
+ * @model: a folder in Hugging Face layout, a GGUF file, or a Hub id that is in the Hugging Face cache
+ * @device: (nullable): what to compute on; `NULL`: the fastest device
+ * @dtype: the precision to compute in
+ * @adapter: (type filename): the folder of an adapter
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error
+ *
+ * Loads a model with the head that an adapter was made for.
+ *
+ * The task is that of the adapter's configuration; the classes are those of `labels.json` beside it, else as many as its
+ * head has.
+ *
+ * Returns: (transfer full): the model
+ *
+ * Since: 1.0
+ */
+PeftBaseModel *
+peft_base_model_load_for_adapter (const char *model, PeftDevice *device, PeftLoadDType dtype,
+                                  const char *adapter, GCancellable *cancellable, GError **error)
+{
+  g_auto (PeftAdapterHead) head = { 0 };
+  gboolean given;
+
+  g_return_val_if_fail (model != NULL && adapter != NULL, NULL);
+  g_return_val_if_fail (device == NULL || PEFT_IS_DEVICE (device), NULL);
+
+  if (!peft_adapter_read_head (adapter, "default", &head, &given, error))
     return NULL;
-  used = device != NULL ? g_object_ref (device) : peft_device_new ("auto", 0, error);
-  if (used == NULL)
-    return NULL;
-  backend = peft_device_open_backend (used, error);
-  if (backend == NULL)
-    return NULL;
-  core = peft_core_load (path, backend, dtype, cancellable, error);
-  if (core == NULL)
-    return NULL;
-  self = g_object_new (PEFT_TYPE_BASE_MODEL, NULL);
-  self->name = g_strdup (model);
-  self->device = g_steal_pointer (&used);
-  self->dtype = dtype;
-  self->compute = describe_compute (core);
-  self->core = g_steal_pointer (&core);
-  return self;
+  return load_with_head (model, device, dtype, given ? &head.request : NULL, cancellable, error);
 }
 
 typedef struct
@@ -504,6 +614,42 @@ peft_base_model_get_dtype (PeftBaseModel *self)
   g_return_val_if_fail (PEFT_IS_BASE_MODEL (self), PEFT_LOAD_AUTO);
 
   return self->dtype;
+}
+
+/**
+ * peft_base_model_get_task:
+ * @self: a model
+ *
+ * Gets what the model was loaded for.
+ *
+ * Returns: the task
+ *
+ * Since: 1.0
+ */
+PeftTask
+peft_base_model_get_task (PeftBaseModel *self)
+{
+  g_return_val_if_fail (PEFT_IS_BASE_MODEL (self), PEFT_TASK_CAUSAL_LM);
+
+  return self->core->task;
+}
+
+/**
+ * peft_base_model_get_labels:
+ * @self: a model
+ *
+ * Gets the names of the classes that the model tells apart.
+ *
+ * Returns: (transfer none) (nullable) (array zero-terminated=1): the names, `NULL` when its task has no classes
+ *
+ * Since: 1.0
+ */
+const char *const *
+peft_base_model_get_labels (PeftBaseModel *self)
+{
+  g_return_val_if_fail (PEFT_IS_BASE_MODEL (self), NULL);
+
+  return (const char *const *) self->core->labels;
 }
 
 /**

@@ -5,6 +5,7 @@
 #error "Only <peft-glib.h> can be included directly."
 #endif
 
+#include "base/peft-task.h"
 #include "models/peft-load-dtype.h"
 #include "peft-device.h"
 #include "peft-tokenizer.h"
@@ -19,6 +20,21 @@ G_DECLARE_FINAL_TYPE (PeftBaseModel, peft_base_model, PEFT, BASE_MODEL, GObject)
 PEFT_AVAILABLE_IN_1_0
 PeftBaseModel *peft_base_model_load (const char *model, PeftDevice *device, PeftLoadDType dtype,
                                      GCancellable *cancellable, GError **error);
+PEFT_AVAILABLE_IN_1_0
+gboolean peft_base_model_find_task (const char *model, PeftTask *task, GError **error);
+PEFT_AVAILABLE_IN_1_0
+PeftBaseModel *peft_base_model_load_for_task (const char *model, PeftDevice *device,
+                                              PeftLoadDType dtype, PeftTask task,
+                                              const char *const *labels, GCancellable *cancellable,
+                                              GError **error);
+PEFT_AVAILABLE_IN_1_0
+PeftBaseModel *peft_base_model_load_for_adapter (const char *model, PeftDevice *device,
+                                                 PeftLoadDType dtype, const char *adapter,
+                                                 GCancellable *cancellable, GError **error);
+PEFT_AVAILABLE_IN_1_0
+PeftTask peft_base_model_get_task (PeftBaseModel *self);
+PEFT_AVAILABLE_IN_1_0
+const char *const *peft_base_model_get_labels (PeftBaseModel *self);
 PEFT_AVAILABLE_IN_1_0
 void peft_base_model_load_async (const char *model, PeftDevice *device, PeftLoadDType dtype,
                                  GCancellable *cancellable, GAsyncReadyCallback callback,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/peft-error.h"
+#include "data/peft-data-encode-task.h"
 #include "data/peft-data-reader.h"
 #include "data/peft-data-stats.h"
 #include "peft-dataset-private.h"
@@ -134,30 +135,63 @@ peft_dataset_get_set (PeftDataset *self)
 }
 
 static PeftEncodedSet *
-encode (PeftDataSet *set, PeftTokenizer *tokenizer, PeftLossOn loss_on, guint max_length,
-        guint vocab_size, GCancellable *cancellable, GError **error)
+encode (PeftDataSet *set, PeftTokenizer *tokenizer, PeftDataEncodeOptions *options,
+        GCancellable *cancellable, GError **error)
 {
-  PeftDataEncodeOptions options = {
-    .loss_on = (PeftDataLossOn) loss_on,
-    .max_length = max_length,
-    .vocab_size = vocab_size,
-  };
-
   if (tokenizer != NULL)
     {
-      options.tokenizer = peft_tokenizer_get_core (tokenizer);
-      if (!peft_tokenizer_get_template (tokenizer, &options.chat_template, error))
+      options->tokenizer = peft_tokenizer_get_core (tokenizer);
+      if (!peft_tokenizer_get_template (tokenizer, &options->chat_template, error))
         return NULL;
     }
-  return peft_data_encode (set, &options, cancellable, error);
+  return peft_data_encode (set, options, cancellable, error);
 }
 
 PeftEncodedSet *
 peft_dataset_encode (PeftDataset *self, PeftTokenizer *tokenizer, PeftLossOn loss_on,
-                     guint max_length, guint vocab_size, GCancellable *cancellable,
-                     GError **error)
+                     guint max_length, PeftCore *core, GCancellable *cancellable, GError **error)
 {
-  return encode (self->set, tokenizer, loss_on, max_length, vocab_size, cancellable, error);
+  const PeftTask task = peft_data_set_get_task (self->set);
+  PeftDataEncodeOptions options = {
+    .loss_on = (PeftDataLossOn) loss_on,
+    .max_length = max_length,
+    .vocab_size = (guint32) core->dims.vocab,
+    .labels = (const char *const *) core->labels,
+    .pad_id = core->pad_id,
+  };
+
+  if (task != core->task)
+    {
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                   _ ("%s: the data was read for the task %s, the model is for %s"), self->paths[0],
+                   peft_task_get_name (task), peft_task_get_name (core->task));
+      return NULL;
+    }
+  return encode (self->set, tokenizer, &options, cancellable, error);
+}
+
+/* For a model that is not known: the classes are those of the set itself. */
+static PeftEncodedSet *
+encode_alone (PeftDataSet *set, PeftDataSet *all, PeftTokenizer *tokenizer, PeftLossOn loss_on,
+              guint max_length, guint vocab_size, GCancellable *cancellable, GError **error)
+{
+  const PeftTask task = peft_data_set_get_task (all);
+  g_auto (GStrv) labels = NULL;
+  PeftDataEncodeOptions options = {
+    .loss_on = (PeftDataLossOn) loss_on,
+    .max_length = max_length,
+    .vocab_size = vocab_size,
+    .pad_id = -1,
+  };
+
+  if (task == PEFT_TASK_SEQ_CLS || task == PEFT_TASK_TOKEN_CLS)
+    {
+      labels = peft_data_list_labels (all, error);
+      if (labels == NULL)
+        return NULL;
+      options.labels = (const char *const *) labels;
+    }
+  return encode (set, tokenizer, &options, cancellable, error);
 }
 
 /* mapping NULL: none. */
@@ -189,6 +223,32 @@ PeftDataset *
 peft_dataset_load (const char *const *paths, const char *mapping, GCancellable *cancellable,
                    GError **error)
 {
+  return peft_dataset_load_for_task (paths, mapping, PEFT_TASK_CAUSAL_LM, cancellable, error);
+}
+
+/**
+ * peft_dataset_load_for_task:
+ * @paths: (array zero-terminated=1): files, all of whose rows are taken in order
+ * @mapping: (nullable): a JSON object from roles to columns, for files whose columns have other names
+ * @task: what the rows are for
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error
+ *
+ * Reads data files with the labels of a task.
+ *
+ * For `SEQ_CLS` a row has `text` (and `text_pair`), or `sentence1` and `sentence2`, and `label`; for `TOKEN_CLS` `tokens` and
+ * `tags` (`ner_tags`, `labels`); for `QUESTION_ANS` `question`, `context` and `answers` with `text` and `answer_start`, as
+ * SQuAD has it. Labels are numbers or names. Rows of `input_ids` have `label`, `labels`, or `start_positions` and
+ * `end_positions`.
+ *
+ * Returns: (transfer full): the rows
+ *
+ * Since: 1.0
+ */
+PeftDataset *
+peft_dataset_load_for_task (const char *const *paths, const char *mapping, PeftTask task,
+                            GCancellable *cancellable, GError **error)
+{
   g_autoptr (PeftDataMapping) map = NULL;
   PeftDataReadOptions options = { NULL };
   PeftDataSet *set;
@@ -198,6 +258,7 @@ peft_dataset_load (const char *const *paths, const char *mapping, GCancellable *
   if (!parse_mapping (mapping, &map, error))
     return NULL;
   options.mapping = map;
+  options.task = task;
   set = peft_data_read (paths, g_strv_length ((GStrv) paths), &options, cancellable, error);
   return set != NULL ? dataset_new (set) : NULL;
 }
@@ -309,6 +370,33 @@ peft_dataset_load_finish (GAsyncResult *result, GError **error)
   g_return_val_if_fail (g_task_is_valid (result, NULL), NULL);
 
   return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+/**
+ * peft_dataset_list_labels:
+ * @self: a data set
+ * @error: return location for an error
+ *
+ * Lists the classes that the labels of the rows name, in the order of their numbers.
+ *
+ * Where labels are numbers the classes are called `LABEL_0`, `LABEL_1` and so on. It fails for a set without labels of classes.
+ *
+ * Returns: (transfer full) (array zero-terminated=1): the names
+ *
+ * Since: 1.0
+ */
+GStrv
+peft_dataset_list_labels (PeftDataset *self, GError **error)
+{
+  const PeftTask task = PEFT_IS_DATASET (self) ? peft_data_set_get_task (self->set) : 0;
+
+  g_return_val_if_fail (PEFT_IS_DATASET (self), NULL);
+
+  if (task == PEFT_TASK_SEQ_CLS || task == PEFT_TASK_TOKEN_CLS)
+    return peft_data_list_labels (self->set, error);
+  g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+               _ ("%s: rows for the task %s have no classes"), self->paths[0], peft_task_get_name (task));
+  return NULL;
 }
 
 /**
@@ -486,7 +574,8 @@ peft_dataset_check (PeftDataset *self, PeftTokenizer *tokenizer, PeftLossOn loss
   g_return_val_if_fail (PEFT_IS_DATASET (self), NULL);
   g_return_val_if_fail (tokenizer == NULL || PEFT_IS_TOKENIZER (tokenizer), NULL);
 
-  encoded = encode (self->set, tokenizer, loss_on, max_length, vocab_size, cancellable, &local);
+  encoded = encode_alone (self->set, self->set, tokenizer, loss_on, max_length, vocab_size, cancellable,
+                         &local);
   if (g_error_matches (local, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     {
       g_propagate_error (error, g_steal_pointer (&local));
@@ -657,7 +746,7 @@ peft_dataset_preview_row (PeftDataset *self, guint index, PeftTokenizer *tokeniz
   g_return_val_if_fail (tokenizer == NULL || PEFT_IS_TOKENIZER (tokenizer), NULL);
 
   row = peft_data_set_dup_row (self->set, index);
-  encoded = encode (row, tokenizer, loss_on, max_length, 0, NULL, error);
+  encoded = encode_alone (row, self->set, tokenizer, loss_on, max_length, 0, NULL, error);
   if (encoded == NULL)
     return NULL;
   tokens = list_tokens (encoded, tokenizer, error);

@@ -5,6 +5,7 @@
 #error "Only <peft-glib.h> can be included directly."
 #endif
 
+#include "base/peft-task.h"
 #include "peft-tokenizer.h"
 
 G_BEGIN_DECLS
@@ -36,6 +37,11 @@ G_DECLARE_FINAL_TYPE (PeftDataset, peft_dataset, PEFT, DATASET, GObject)
 PEFT_AVAILABLE_IN_1_0
 PeftDataset *peft_dataset_load (const char *const *paths, const char *mapping,
                                 GCancellable *cancellable, GError **error);
+PEFT_AVAILABLE_IN_1_0
+PeftDataset *peft_dataset_load_for_task (const char *const *paths, const char *mapping, PeftTask task,
+                                         GCancellable *cancellable, GError **error);
+PEFT_AVAILABLE_IN_1_0
+GStrv peft_dataset_list_labels (PeftDataset *self, GError **error);
 PEFT_AVAILABLE_IN_1_0
 void peft_dataset_load_async (const char *const *paths, const char *mapping,
                               GCancellable *cancellable, GAsyncReadyCallback callback,

@@ -105,8 +105,8 @@ static PeftTensor *
 run_forward (PeftCore *core, PeftDataBatch *batch, GError **error)
 {
   const gint64 length = peft_core_get_n_virtual (core) + batch->length;
-  const gint64 shape[2] = { length, core->dims.vocab };
-  const gsize n_values = (gsize) length * (gsize) core->dims.vocab;
+  const gint64 shape[2] = { length, core->n_outputs };
+  const gsize n_values = (gsize) length * (gsize) core->n_outputs;
   const PeftPass pass = { .batch = 1, .length = batch->length, .logits = TRUE };
   g_autoptr (PeftEngine) engine = peft_engine_new (core, NULL);
   g_autofree float *logits = g_try_malloc_n (n_values, sizeof (float));
@@ -167,6 +167,8 @@ forward_work (gpointer source, gpointer data, PeftRelay *relay, GCancellable *ca
  *
  * Prompt methods have logits of their virtual tokens, too, before those of the ids. An adapter with several tasks is
  * refused, because the ids do not say which.
+ *
+ * A model for another task than writing gives the outputs of its head at each position, or its hidden states.
  *
  * Returns: (transfer full): logits, float32 of shape [@n_ids, vocabulary]
  *
@@ -248,7 +250,7 @@ evaluate_work (gpointer source, gpointer data, PeftRelay *relay, GCancellable *c
   if (!peft_base_model_find_tokenizer (self->base, &tokenizer, error))
     return NULL;
   encoded = peft_dataset_encode (evaluate->dataset, tokenizer, evaluate->loss_on,
-                                 evaluate->max_length, (guint) core->dims.vocab, cancellable, error);
+                                 evaluate->max_length, core, cancellable, error);
   if (encoded == NULL)
     return NULL;
   peft_model_attach (self);

@@ -160,8 +160,7 @@ encode (Run *self, PeftDataset *dataset, GCancellable *cancellable, GError **err
   PeftEncodedSet *set
       = peft_dataset_encode (dataset, self->tokenizer, (PeftLossOn) self->run->settings.loss_on,
                              self->run->settings.max_length,
-                             (guint) peft_model_get_core (self->model)->dims.vocab, cancellable,
-                             error);
+                             peft_model_get_core (self->model), cancellable, error);
 
   if (set != NULL)
     note_encoded (self, set);

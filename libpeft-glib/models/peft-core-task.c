@@ -217,7 +217,14 @@ gboolean
 peft_core_task_setup (PeftCore *self, const PeftHeadRequest *request, GError **error)
 {
   const HeadInfo *head;
+  PeftHeadRequest own;
 
+  if (request != NULL && request->only_new && peft_core_task_detect (self->config) == request->task
+      && request->task != PEFT_TASK_CAUSAL_LM)
+    {
+      own = (PeftHeadRequest){ .task = request->task };
+      request = &own;
+    }
   self->labels_given = request != NULL && (request->labels != NULL || request->n_labels > 0);
   self->task = request != NULL ? request->task : peft_core_task_detect (self->config);
   head = &heads[self->task];

@@ -12,6 +12,7 @@ typedef struct _PeftHeadRequest
   PeftTask task;
   const char *const *labels; /* names of the classes; NULL: those of config.json, else the number below */
   guint n_labels;            /* used where there are no names; 0: two, as transformers assumes */
+  gboolean only_new;         /* a head that the model has for the task keeps its classes */
 } PeftHeadRequest;
 
 /* From `architectures`: models with a classification head keep it, all others write text. */

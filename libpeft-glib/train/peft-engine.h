@@ -66,7 +66,6 @@ typedef struct
   guint64 seed, step;     /* of dropout */
   double denominator;     /* labelled tokens of the optimiser step; 0: those of the batch */
   float *logits;          /* (nullable) [batch, n_virtual + length, outputs of the head] */
-  gboolean padding_competes; /* an answer to a question could be in padding, as in transformers */
   const float *hidden_gradient; /* (nullable) of feature extraction: [batch, length, width], virtual positions included */
   float *row_losses;      /* (nullable) [n_targets] of the batch, in order of lines and positions */
 } PeftPassOptions;

@@ -12,14 +12,15 @@
 #include "formats/peft-safetensors.h"
 #include "train/peft-checkpoint.h"
 #include "train/peft-engine-private.h"
+#include "train/peft-forward-task.h"
 
 #define MAX_TOKENS (1u << 26)   /* of one input file */
 #define MAX_POSITION (1u << 22) /* the table of rotations is as long */
 
 /* ---- Input --------------------------------------------------------------------------------- */
 
-static gint64
-read_integer (const PeftTensorEntry *entry, gsize index)
+gint64
+peft_forward_read_integer (const PeftTensorEntry *entry, gsize index)
 {
   const guint8 *at = entry->data + index * peft_dtype_get_info (entry->dtype)->block_bytes;
   gint64 wide;
@@ -38,8 +39,8 @@ read_integer (const PeftTensorEntry *entry, gsize index)
     }
 }
 
-static gboolean
-check_integers (const PeftTensorEntry *entry, GError **error)
+gboolean
+peft_forward_check_integers (const PeftTensorEntry *entry, GError **error)
 {
   if (entry->dtype == PEFT_DTYPE_I64 || entry->dtype == PEFT_DTYPE_I32
       || entry->dtype == PEFT_DTYPE_BOOL || entry->dtype == PEFT_DTYPE_U8)
@@ -66,7 +67,7 @@ find_input (const PeftSafetensors *file, const char *name, gboolean required,
       return peft_tensor_source_require (peft_safetensors_get_source (file), name, error) != NULL;
     }
   shape = peft_tensor_shape_to_string (entry->shape, entry->n_dims);
-  if (!check_integers (entry, error))
+  if (!peft_forward_check_integers (entry, error))
     return FALSE;
   if (entry->n_dims != 2 || entry->shape[0] == 0 || entry->shape[1] == 0
       || peft_tensor_entry_get_n_values (entry) > MAX_TOKENS)
@@ -93,7 +94,7 @@ copy_input (const PeftTensorEntry *entry, gint64 low, gint64 high, gint32 *out, 
 {
   for (gsize i = 0; i < peft_tensor_entry_get_n_values (entry); i++)
     {
-      gint64 value = read_integer (entry, i);
+      gint64 value = peft_forward_read_integer (entry, i);
 
       if ((value < low || value > high)
           && !(g_str_equal (entry->name, "labels") && value == PEFT_DATA_IGNORED))
@@ -123,7 +124,7 @@ read_tasks (PeftCore *core, const PeftSafetensors *file, PeftDataBatch *batch, G
                    _ ("%s: tensor task_ids: the method has no tasks"), entry->file);
       return FALSE;
     }
-  if (!check_integers (entry, error))
+  if (!peft_forward_check_integers (entry, error))
     return FALSE;
   if (entry->n_dims != 1 || entry->shape[0] != batch->batch)
     {
@@ -140,16 +141,17 @@ read_tasks (PeftCore *core, const PeftSafetensors *file, PeftDataBatch *batch, G
 
 static gboolean
 read_batch (PeftCore *core, const PeftSafetensors *file, PeftDataBatch *batch,
-            gboolean *has_labels, GError **error)
+            gboolean *has_labels, float **output_gradient, GError **error)
 {
+  const gboolean writes_text = core->task == PEFT_TASK_CAUSAL_LM;
   const gint64 vocab = core->dims.vocab;
-  const PeftTensorEntry *ids, *mask, *positions, *labels;
+  const PeftTensorEntry *ids, *mask, *positions, *labels = NULL;
   gsize n;
 
   if (!find_input (file, "input_ids", TRUE, NULL, &ids, error)
       || !find_input (file, "attention_mask", FALSE, ids, &mask, error)
       || !find_input (file, "position_ids", FALSE, ids, &positions, error)
-      || !find_input (file, "labels", FALSE, ids, &labels, error))
+      || (writes_text && !find_input (file, "labels", FALSE, ids, &labels, error)))
     return FALSE;
   n = peft_tensor_entry_get_n_values (ids);
   peft_data_batch_reserve (batch, ids->shape[0], ids->shape[1]);
@@ -170,9 +172,9 @@ read_batch (PeftCore *core, const PeftSafetensors *file, PeftDataBatch *batch,
           && !copy_input (positions, 0, MAX_POSITION - 1, batch->positions, error)))
     return FALSE;
   for (gsize i = 0; mask != NULL && i < n; i++)
-    if (read_integer (mask, i) == 0)
+    if (peft_forward_read_integer (mask, i) == 0)
       batch->segments[i] = PEFT_DATA_PADDING;
-  return TRUE;
+  return writes_text || peft_forward_task_read (core, file, batch, has_labels, output_gradient, error);
 }
 
 /* ---- Output -------------------------------------------------------------------------------- */
@@ -194,14 +196,20 @@ gradient_name (const PeftParam *param, gboolean state)
 }
 
 static gboolean
-declare_output (PeftSafetensorsWriter *writer, PeftCore *core, const PeftDataBatch *batch,
-                gboolean loss, PeftParamSet *params, gboolean state, GError **error)
+declare_output (PeftSafetensorsWriter *writer, GPtrArray *outputs, gboolean loss,
+                PeftParamSet *params, gboolean state, GError **error)
 {
-  const guint64 shape[]
-      = { batch->batch, peft_core_get_n_virtual (core) + batch->length, core->dims.vocab };
+  for (guint i = 0; i < outputs->len; i++)
+    {
+      const PeftAdapterTensor *output = outputs->pdata[i];
+      guint64 shape[PEFT_MAX_DIMS];
 
-  if (!peft_safetensors_writer_add (writer, "logits", PEFT_DTYPE_F32, shape, 3, error)
-      || (loss && !peft_safetensors_writer_add (writer, "loss", PEFT_DTYPE_F32, NULL, 0, error)))
+      for (guint j = 0; j < output->n_dims; j++)
+        shape[j] = output->shape[j];
+      if (!peft_safetensors_writer_add (writer, output->key, PEFT_DTYPE_F32, shape, output->n_dims, error))
+        return FALSE;
+    }
+  if (loss && !peft_safetensors_writer_add (writer, "loss", PEFT_DTYPE_F32, NULL, 0, error))
     return FALSE;
   for (guint i = 0; params != NULL && i < peft_param_set_get_n (params); i++)
     {
@@ -218,14 +226,26 @@ declare_output (PeftSafetensorsWriter *writer, PeftCore *core, const PeftDataBat
   return TRUE;
 }
 
+static const PeftAdapterTensor *
+find_output (GPtrArray *outputs, const char *name)
+{
+  for (guint i = 0; i < outputs->len; i++)
+    {
+      const PeftAdapterTensor *output = outputs->pdata[i];
+
+      if (g_str_equal (output->key, name))
+        return output;
+    }
+  return NULL;
+}
+
 static gboolean
-write_output (const char *path, PeftCore *core, const PeftDataBatch *batch, const float *logits,
-              const float *loss, PeftParamSet *params, gboolean state, GError **error)
+write_output (const char *path, GPtrArray *outputs, const float *loss, PeftParamSet *params, gboolean state, GError **error)
 {
   g_autoptr (PeftSafetensorsWriter) writer = peft_safetensors_writer_new ();
   g_autoptr (GHashTable) by_name = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
 
-  if (!declare_output (writer, core, batch, loss != NULL, params, state, error)
+  if (!declare_output (writer, outputs, loss != NULL, params, state, error)
       || !peft_safetensors_writer_begin (writer, path, error))
     return FALSE;
   for (guint i = 0; params != NULL && i < peft_param_set_get_n (params); i++)
@@ -235,13 +255,14 @@ write_output (const char *path, PeftCore *core, const PeftDataBatch *batch, cons
     }
   for (gsize i = 0; i < peft_safetensors_writer_get_n_tensors (writer); i++)
     {
-      const char *name = peft_safetensors_writer_get_entry (writer, i)->name;
-      gsize n = (gsize) batch->batch * (peft_core_get_n_virtual (core) + batch->length)
-                * core->dims.vocab;
+      const PeftTensorEntry *entry = peft_safetensors_writer_get_entry (writer, i);
+      const char *name = entry->name;
+      const PeftAdapterTensor *output = find_output (outputs, name);
       gboolean ok;
 
-      if (g_str_equal (name, "logits"))
-        ok = peft_safetensors_writer_write (writer, name, logits, n * sizeof (float), error);
+      if (output != NULL)
+        ok = peft_safetensors_writer_write (writer, name, output->values,
+                                            peft_tensor_entry_get_n_values (entry) * sizeof (float), error);
       else if (g_str_equal (name, "loss"))
         ok = peft_safetensors_writer_write (writer, name, loss, sizeof (float), error);
       else
@@ -255,14 +276,18 @@ write_output (const char *path, PeftCore *core, const PeftDataBatch *batch, cons
 /* ---- The pass ------------------------------------------------------------------------------ */
 
 static gboolean
-check_gradients (PeftAdapter *adapter, gboolean has_labels,
+check_gradients (PeftCore *core, PeftAdapter *adapter, gboolean has_labels,
                  const PeftForwardFileOptions *options, GError **error)
 {
   if (adapter == NULL || !has_labels)
     {
       g_set_error_literal (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
                            adapter == NULL ? _ ("gradients need an adapter")
-                                           : _ ("gradients need the tensor labels in the input"));
+                           : core->task == PEFT_TASK_QUESTION_ANS
+                               ? _ ("gradients need the tensors start_positions and end_positions in the input")
+                           : core->task == PEFT_TASK_FEATURE_EXTRACTION
+                               ? _ ("gradients need the tensor output_gradient in the input")
+                               : _ ("gradients need the tensor labels in the input"));
       return FALSE;
     }
   if (adapter->incomplete && options->state == NULL)
@@ -291,7 +316,8 @@ check_gradients (PeftAdapter *adapter, gboolean has_labels,
 
 static gboolean
 run_and_write (PeftCore *core, PeftAdapter *adapter, const PeftDataBatch *batch,
-               gboolean has_labels, const PeftForwardFileOptions *options, GError **error)
+               gboolean has_labels, const float *output_gradient,
+               const PeftForwardFileOptions *options, GError **error)
 {
   const guint64 n_tokens
       = (guint64) batch->batch * (peft_core_get_n_virtual (core) + batch->length);
@@ -301,11 +327,13 @@ run_and_write (PeftCore *core, PeftAdapter *adapter, const PeftDataBatch *batch,
     .extra_loss = options->gradients,
   };
   g_autoptr (PeftEngine) engine = peft_engine_new (core, adapter);
-  g_autofree float *logits = g_try_malloc_n (n_tokens * core->dims.vocab, sizeof (float));
+  g_autofree float *logits = g_try_malloc_n (n_tokens * core->n_outputs, sizeof (float));
   PeftPassOptions pass_options = {
     .gradients = options->gradients, .training = options->train_mode,
     .extra_loss = options->gradients, .seed = options->seed, .logits = logits,
+    .hidden_gradient = output_gradient,
   };
+  g_autoptr (GPtrArray) outputs = NULL;
   PeftPassResult result;
   float loss;
 
@@ -320,7 +348,8 @@ run_and_write (PeftCore *core, PeftAdapter *adapter, const PeftDataBatch *batch,
       || !peft_engine_run (engine, batch, &pass_options, &result, error))
     return FALSE;
   loss = result.n_labels > 0 ? result.loss_sum / result.n_labels : 0;
-  return write_output (options->output, core, batch, logits, has_labels ? &loss : NULL,
+  outputs = peft_forward_task_outputs (core, batch, g_steal_pointer (&logits));
+  return write_output (options->output, outputs, has_labels ? &loss : NULL,
                        options->gradients ? adapter->params : NULL, options->state != NULL, error);
 }
 
@@ -330,10 +359,12 @@ peft_forward_file (PeftCore *core, PeftAdapter *adapter, const PeftForwardFileOp
 {
   g_autoptr (PeftSafetensors) file = peft_safetensors_open (options->input, error);
   g_autoptr (PeftDataBatch) batch = peft_data_batch_new ();
+  g_autofree float *output_gradient = NULL;
   gboolean has_labels, ok;
 
-  if (file == NULL || !read_batch (core, file, batch, &has_labels, error)
-      || (options->gradients && !check_gradients (adapter, has_labels, options, error)))
+  if (file == NULL || !read_batch (core, file, batch, &has_labels, &output_gradient, error)
+      || (options->gradients
+          && !check_gradients (core, adapter, has_labels || output_gradient != NULL, options, error)))
     return FALSE;
   if (options->state != NULL && adapter == NULL)
     {
@@ -346,7 +377,7 @@ peft_forward_file (PeftCore *core, PeftAdapter *adapter, const PeftForwardFileOp
   if (g_cancellable_set_error_if_cancelled (cancellable, error)
       || (options->gradients && !peft_param_set_begin_training (adapter->params, FALSE, error)))
     return FALSE;
-  ok = run_and_write (core, adapter, batch, has_labels, options, error);
+  ok = run_and_write (core, adapter, batch, has_labels, output_gradient, options, error);
   if (options->gradients)
     peft_param_set_end_training (adapter->params);
   return ok;

@@ -57,7 +57,8 @@ copy_rows (PeftTape *tape, PeftVar *const *inputs, gpointer data)
   return peft_nn_scale (tape, inputs[0], 1);
 }
 
-/* 0 where an answer can be. */
+/* 0 where an answer can be: not in padding, over which transformers takes its distribution as well, so that a loss there
+ * depends on what else is in the batch. */
 static PeftVar *
 make_mask (PeftTape *tape, const PeftDataBatch *batch, const PeftPassCall *call, const gint64 *shape)
 {
@@ -72,8 +73,7 @@ make_mask (PeftTape *tape, const PeftDataBatch *batch, const PeftPassCall *call,
           {
             gint64 own = t - (shape[1] - call->rounded_length);
             gboolean padding = own >= batch->length
-                               || (own >= 0 && !call->options->padding_competes
-                                   && batch->segments[b * batch->length + own] < 0);
+                               || (own >= 0 && batch->segments[b * batch->length + own] < 0);
 
             values[b * shape[1] + t] = padding ? OUT_OF_QUESTION : 0;
           }
