@@ -323,6 +323,14 @@ override_slot (PeftAdapter *self,
   return TRUE;
 }
 
+/* peft keeps its copies of modules beside the originals. */
+static void
+name_saved (PeftParam *param, const char *prefix, PeftSlot *slot, const char *part)
+{
+  if (param != NULL && param->name == NULL)
+    param->name = g_strconcat (prefix, slot->path, ".modules_to_save.default.", part, NULL);
+}
+
 static gboolean
 declare_saved_modules (PeftAdapter *self, PeftTargets *targets, GError **error)
 {
@@ -343,6 +351,8 @@ declare_saved_modules (PeftAdapter *self, PeftTargets *targets, GError **error)
         }
       if (!override_slot (self, slot, prefix, TRUE, TRUE, error))
         return FALSE;
+      name_saved (peft_adapter_get_override (self, slot)->weight, prefix, slot, "weight");
+      name_saved (peft_adapter_get_override (self, slot)->bias, prefix, slot, "bias");
     }
   return TRUE;
 }

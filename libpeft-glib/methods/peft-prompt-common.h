@@ -7,7 +7,7 @@
 /* What the methods that put virtual tokens in front of a text have in common. */
 
 #define PEFT_PROMPT_MAX_TOKENS 65536
-#define PEFT_PROMPT_MAX_SIZE (1 << 24)
+#define PEFT_PROMPT_MAX_SIZE (1 << 19)
 #define PEFT_PROMPT_KEY "prompt_embeddings"
 /* Of the prompt encoder's parameters in peft, whose adapters are called "default" here. */
 #define PEFT_PROMPT_KEY_PREFIX "prompt_encoder."

@@ -6,9 +6,9 @@ import json
 
 import torch
 from conftest import assert_gradient, assert_logits, batch, forward, load_oracle, run
-from method_checks import WEIGHTS, check_config, check_manifest, make_adapter, train
+from method_checks import check_config, check_manifest, make_adapter
 from peft import PeftModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 TASKS = torch.tensor([1, 0])
 
@@ -54,7 +54,7 @@ def check_forward(tmp_path, folder, model, adapter, tasks=None, state=None, mask
     model.zero_grad()
     result.loss.backward()
     for name, p in parameters(model).items():
-        key = "grad." + (name if state and name.startswith("prompt_encoder") else key_of(name))
+        key = "grad." + (name if state else key_of(name))
         if p.grad is None or p.grad.abs().max() < 1e-12:
             assert ours[key].abs().max() < 1e-6
         else:
@@ -118,7 +118,10 @@ def check_steps(tmp_path, folder, model, adapter, steps=10, rate=1e-2, tasks=Non
 
 def check_generate(tmp_path, folder, model, adapter, prompts, task=None, extra=()):
     """Greedy tokens as peft's generate, for one prompt and for a padded batch. folder has a tokenizer; prompts are texts, the
-    shortest and the longest of which differ in tokens."""
+    shortest and the longest of which differ in tokens.
+
+    Without peft's cache: peft 0.21 looks for it under the name that transformers 5 no longer uses, takes every step for the first and
+    puts the virtual tokens in front of each new token."""
     for texts in ([prompts[0]], prompts):
         file = tmp_path / "prompts.txt"
         file.write_text("".join(json.dumps(t) + "\n" for t in texts))
