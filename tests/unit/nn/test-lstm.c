@@ -23,8 +23,8 @@ lstm (PeftTape *tape, PeftVar *const *leaves, gconstpointer data)
 static void
 test_lstm (void)
 {
-  /* Many rows are joined in several turns. */
-  const gint64 lengths[] = { 2, 4, 14, 150 };
+  /* More rows than a node takes are joined in several turns. */
+  const gint64 lengths[] = { 3, 14 };
 
   for (guint i = 0; i < G_N_ELEMENTS (lengths); i++)
     for (gboolean reverse = FALSE; reverse <= TRUE; reverse++)
