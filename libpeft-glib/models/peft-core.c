@@ -7,6 +7,7 @@
 
 #include "base/peft-error.h"
 #include "formats/peft-safetensors.h"
+#include "models/peft-kv-cache.h"
 
 PeftCore *
 peft_core_ref (PeftCore *self)
@@ -239,6 +240,59 @@ gint64
 peft_core_get_n_virtual (PeftCore *self)
 {
   return self->hook != NULL ? self->hook->n_virtual : 0;
+}
+
+gint64
+peft_core_get_n_prefix (PeftCore *self)
+{
+  return self->hook != NULL ? self->hook->n_prefix : 0;
+}
+
+static gboolean
+needs_prefix (PeftCore *self, const PeftForward *forward)
+{
+  return peft_core_get_n_prefix (self) > 0
+         && (forward->cache == NULL || peft_kv_cache_get_length (forward->cache) == 0);
+}
+
+/* prefix [n, kv_heads, head_dim] in front of every line of x, both of which are consumed. */
+static PeftVar *
+prepend_keys (PeftTape *tape, PeftVar *prefix, PeftVar *x)
+{
+  const gint64 *shape = peft_var_shape (prefix);
+  const gint64 all[4] = { peft_var_shape (x)[0], shape[0], shape[1], shape[2] };
+  g_autoptr (PeftVar) front = prefix;
+  g_autoptr (PeftVar) rest = x;
+  g_autoptr (PeftVar) each = peft_nn_expand (tape, front, 4, all);
+  PeftVar *parts[] = { each, rest };
+
+  return peft_nn_concat (tape, parts, G_N_ELEMENTS (parts), 1);
+}
+
+void
+peft_core_add_prefix (PeftCore *self, PeftTape *tape, const PeftForward *forward, int layer,
+                      PeftVar **keys, PeftVar **values)
+{
+  PeftVar *front_keys, *front_values;
+
+  if (!needs_prefix (self, forward))
+    return;
+  self->hook->klass->prefix (self->hook, tape, layer, &front_keys, &front_values);
+  *keys = prepend_keys (tape, front_keys, *keys);
+  *values = prepend_keys (tape, front_values, *values);
+}
+
+void
+peft_core_advance_cache (PeftCore *self, const PeftForward *forward)
+{
+  gint64 length;
+
+  if (forward->cache == NULL)
+    return;
+  length = peft_kv_cache_get_length (forward->cache) + forward->length;
+  if (needs_prefix (self, forward))
+    length += peft_core_get_n_prefix (self);
+  peft_kv_cache_set_length (forward->cache, length);
 }
 
 /* x [batch · (length − n_virtual), hidden] is consumed. */

@@ -53,6 +53,13 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PeftCore, peft_core_unref)
 PeftSlot *peft_core_find_slot (PeftCore *self, const char *path);
 /* Positions that the active adapter puts in front of every line. */
 gint64 peft_core_get_n_virtual (PeftCore *self);
+gint64 peft_core_get_n_prefix (PeftCore *self);
+/* For architectures: puts the prefix in front of a layer's keys and values, [batch, length, kv_heads, head_dim], unless the cache has
+ * it already. Replaces both. */
+void peft_core_add_prefix (PeftCore *self, PeftTape *tape, const PeftForward *forward, int layer,
+                           PeftVar **keys, PeftVar **values);
+/* At the end of a pass with a cache. */
+void peft_core_advance_cache (PeftCore *self, const PeftForward *forward);
 guint64 peft_core_get_n_parameters (PeftCore *self); /* tied weights counted once */
 guint64 peft_core_get_weight_bytes (PeftCore *self);
 

@@ -15,7 +15,7 @@
 
 typedef struct
 {
-  PeftSlot *q, *k, *v, *o, *q_norm, *k_norm;
+  PeftSlot *attention, *q, *k, *v, *o, *q_norm, *k_norm;
   PeftSlot *gate, *up, *down;
   PeftSlot *input_norm, *post_norm;
 } LlamaLayer;
@@ -185,12 +185,16 @@ load_layer (PeftCore *core, LlamaLayer *l, int i, GError **error)
   gboolean permuted = core->gguf != NULL && g_str_equal (core->model_type, "llama");
   guint q_heads = permuted ? d->n_heads : 0, k_heads = permuted ? d->n_kv_heads : 0;
 
-  peft_core_add_attention (core, attention, i);
+  l->attention = peft_core_add_attention (core, attention, i);
   if ((l->q = load_part (core, i, "self_attn.q_proj", "attn_q", q, d->hidden, d->qkv_bias, q_heads, error)) == NULL
       || (l->k = load_part (core, i, "self_attn.k_proj", "attn_k", kv, d->hidden, d->qkv_bias, k_heads, error)) == NULL
       || (l->v = load_part (core, i, "self_attn.v_proj", "attn_v", kv, d->hidden, d->qkv_bias, 0, error)) == NULL
       || (l->o = load_part (core, i, "self_attn.o_proj", "attn_output", d->hidden, q, d->output_bias, 0, error)) == NULL)
     return FALSE;
+  l->attention->q = l->q;
+  l->attention->k = l->k;
+  l->attention->v = l->v;
+  l->attention->o = l->o;
   if (d->qk_norm
       && ((l->q_norm = load_part (core, i, "self_attn.q_norm", "attn_q_norm", d->head_dim, 0, FALSE, 0, error)) == NULL
           || (l->k_norm = load_part (core, i, "self_attn.k_norm", "attn_k_norm", d->head_dim, 0, FALSE, 0, error)) == NULL))
@@ -317,7 +321,7 @@ attention (PeftTape *tape, const LayerCall *call, PeftVar *x)
     .causal = TRUE,
     .window = slides ? d->window : 0,
     .q_segments = f->segments,
-    .k_segments = f->cache != NULL ? f->k_segments : f->segments,
+    .k_segments = f->k_segments != NULL ? f->k_segments : f->segments,
   };
   g_autoptr (PeftVar) q = project_heads (tape, call, l->q, l->q_norm, x, d->n_heads, TRUE);
   g_autoptr (PeftVar) k = project_heads (tape, call, l->k, l->k_norm, x, d->n_kv_heads, TRUE);
@@ -325,11 +329,12 @@ attention (PeftTape *tape, const LayerCall *call, PeftVar *x)
   g_autoptr (PeftVar) heads = NULL;
   g_autoptr (PeftVar) rows = NULL;
 
+  peft_core_add_prefix (core, tape, f, call->layer, &k, &v);
   if (f->cache != NULL)
     peft_kv_cache_extend (f->cache, tape, call->layer, &k, &v);
   heads = peft_nn_attention (tape, q, k, v, &options);
   rows = peft_nn_reshape (tape, heads, 2, flat);
-  return peft_slot_linear (l->o, tape, rows);
+  return peft_slot_attention (l->attention, tape, q, peft_slot_linear (l->o, tape, rows));
 }
 
 static PeftVar *
@@ -386,9 +391,7 @@ llama_forward (PeftCore *core, PeftTape *tape, const PeftForward *forward)
       peft_var_unref (h);
       h = next;
     }
-  if (forward->cache != NULL)
-    peft_kv_cache_set_length (forward->cache,
-                              peft_kv_cache_get_length (forward->cache) + forward->length);
+  peft_core_advance_cache (core, forward);
   out = norm (tape, core, model->norm, h);
   peft_var_unref (h);
   return out;

@@ -72,6 +72,15 @@ typedef struct
   PeftTensor *ids, *positions, *segments, *k_segments, *last_rows, *task_ids;
 } PassTensors;
 
+/* Keys of a prefix that the pass puts in front of its own. */
+static gint64
+count_front (PeftGeneratePass *self, const PeftGenerateShape *shape)
+{
+  return shape->cached && peft_kv_cache_get_length (self->cache) > 0
+             ? 0
+             : peft_core_get_n_prefix (self->core);
+}
+
 /* The same for planning and for real. Returns the logits of the last rows, NULL with an error. */
 static PeftTensor *
 forward (PeftGeneratePass *self, PeftArena *arena, const PassTensors *t,
@@ -80,7 +89,8 @@ forward (PeftGeneratePass *self, PeftArena *arena, const PassTensors *t,
   const gint64 length = shape->length;
   const gboolean has_tasks = self->core->hook != NULL && self->core->hook->n_tasks > 0;
   const PeftTapeOptions options = { .arena = arena, .compute = self->core->compute };
-  gint64 keys = (shape->cached ? peft_kv_cache_get_length (self->cache) : 0) + length;
+  gint64 keys = (shape->cached ? peft_kv_cache_get_length (self->cache) : 0)
+                + count_front (self, shape) + length;
   g_autoptr (PeftTensor) ids = part_of (t->ids, 1, self->batch * (length - shape->n_virtual), 0);
   g_autoptr (PeftTensor) positions = part_of (t->positions, 2, self->batch, length);
   g_autoptr (PeftTensor) segments = padded ? part_of (t->segments, 2, self->batch, length) : NULL;
@@ -166,7 +176,7 @@ plan_shape (PeftGeneratePass *self, const PeftGenerateShape *shape, gsize *peak,
     return FALSE;
   peft_kv_cache_set_length (self->cache, 0);
   if (allocate_tensors (&tensors, self->plan, self->batch, self->batch * length,
-                        self->batch * length, error))
+                        self->batch * (peft_core_get_n_prefix (self->core) + length), error))
     logits = forward (self, arena, &tensors, shape, TRUE, length, error);
   free_tensors (&tensors);
   peft_kv_cache_set_length (self->cache, before);
@@ -280,8 +290,10 @@ peft_generate_pass_run (PeftGeneratePass *self, const PeftGenerateShape *shape, 
   };
   const gint64 length = shape->length;
   gint64 past = shape->cached ? peft_kv_cache_get_length (self->cache) : 0, max_position = 1;
+  const gint64 front = count_front (self, shape);
   g_autoptr (PeftTensor) result = NULL;
 
+  past += front;
   g_assert (past + length <= self->capacity);
   for (gint64 i = 0; i < self->batch * length; i++)
     max_position = MAX (max_position, positions[i] + 1);
@@ -290,6 +302,7 @@ peft_generate_pass_run (PeftGeneratePass *self, const PeftGenerateShape *shape, 
   upload (self->segments, segments, self->batch * length);
   for (gint64 b = 0; b < self->batch; b++)
     {
+      memset (self->host_segments + b * self->capacity, 0, front * sizeof (gint32));
       memcpy (self->host_segments + b * self->capacity + past, segments + b * length,
               length * sizeof (gint32));
       self->packed[b] = (b + 1) * length - 1;

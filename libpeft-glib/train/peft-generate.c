@@ -53,6 +53,7 @@ typedef struct
   guint n;
   gint64 longest; /* prompt */
   gint64 n_virtual; /* positions that the active adapter has in front */
+  gint64 n_prefix;  /* keys that it has before those */
   gboolean padded;
   gboolean stop_all;
   gint32 *ids, *positions, *segments; /* [n, capacity] */
@@ -156,6 +157,13 @@ static gboolean
 check (PeftGenerate *self, const PeftPrompt *prompts, guint n, const PeftGenerateOptions *o,
        GError **error)
 {
+  if (self->core->task != PEFT_TASK_CAUSAL_LM)
+    {
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
+                   _ ("the model was loaded for the task %s, which is not writing text"),
+                   peft_task_get_name (self->core->task));
+      return FALSE;
+    }
   if (n == 0)
     return refuse (error, _ ("there is no prompt"));
   if (!(o->temperature > 0))
@@ -300,7 +308,8 @@ fill_columns (Run *run, gint64 start, gint64 length)
         if (text >= 0)
           run->ids[i * n_ids + t - (length - n_ids)]
               = at < 0 || at >= line->ids->len ? 0 : g_array_index (line->ids, gint32, at);
-        run->positions[to] = run->n_virtual > 0 ? column : MAX (at, 0);
+        run->positions[to]
+            = run->n_virtual + run->n_prefix > 0 ? run->n_prefix + column : MAX (at, 0);
         run->segments[to] = text >= 0 && at < 0 ? -1 : 0;
       }
 }
@@ -518,14 +527,14 @@ generate (Run *run, GError **error)
     }
   if (most == 0)
     return TRUE;
-  capacity = (run->n_virtual + run->longest + (gint64) most + CAPACITY_STEP - 1) / CAPACITY_STEP * CAPACITY_STEP;
+  capacity = (run->n_prefix + run->n_virtual + run->longest + (gint64) most + CAPACITY_STEP - 1) / CAPACITY_STEP * CAPACITY_STEP;
   common = find_common (run);
   if (!peft_generate_pass_reserve (self->pass, run->n, capacity, &kept, error))
     return FALSE;
   common = kept ? common : 0;
   /* Until this run is through, nobody knows what the cache holds. */
   g_array_set_size (self->cached, 0);
-  peft_generate_pass_cut (self->pass, first_column (run, common));
+  peft_generate_pass_cut (self->pass, common > 0 ? run->n_prefix + first_column (run, common) : 0);
   self->stats.reused_tokens = common;
   if (!plan_passes (run, common, most, error))
     return FALSE;
@@ -556,6 +565,7 @@ peft_generate_run (PeftGenerate *self, const PeftPrompt *prompts, guint n_prompt
   Run run = {
     .self = self, .options = options, .func = func, .data = data, .cancellable = cancellable,
     .n = n_prompts, .n_virtual = peft_core_get_n_virtual (self->core),
+    .n_prefix = peft_core_get_n_prefix (self->core),
   };
   gboolean done;
 

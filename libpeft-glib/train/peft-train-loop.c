@@ -128,6 +128,7 @@ evaluate (PeftTrainRun *self, GError **error)
   if (!peft_evaluate_samples (self->engine, self->eval_set, self->eval_samples, self->micro_batch,
                               self->batch, NULL, NULL, self->cancellable, &evaluation, error))
     return FALSE;
+  g_clear_pointer (&evaluation.metrics, peft_json_unref);
   if (!isfinite (evaluation.loss))
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FINITE,
@@ -243,7 +244,8 @@ check_options (PeftTrainRun *self, GError **error)
     return refuse_option (error, _ ("the adapter's file holds what its encoder makes, not the encoder: training goes on "
                                     "from a checkpoint's folder (checkpoints/step-N, which has training_state.safetensors), or "
                                     "starts anew"));
-  if (self->options->packing && peft_core_get_n_virtual (self->core) > 0)
+  if (self->options->packing
+      && peft_core_get_n_virtual (self->core) + peft_core_get_n_prefix (self->core) > 0)
     return refuse_option (error, _ ("packing: the adapter's virtual tokens would stand in front of the first row of a line "
                                     "alone; train without packing"));
   if (peft_param_set_get_n_trainable (self->adapter->params) == 0)
@@ -263,6 +265,10 @@ check_options (PeftTrainRun *self, GError **error)
                                     "are not negative"));
   if ((o->keep_best || o->early_stopping > 0) && o->eval == NULL && o->eval_fraction == 0)
     return refuse_option (error, _ ("keeping the best and stopping early need evaluation data"));
+  if (o->packing && self->core->task == PEFT_TASK_QUESTION_ANS)
+    return refuse_option (error, _ ("questions cannot be packed: each needs a line of its own"));
+  if (o->n_sample_prompts > 0 && self->core->task != PEFT_TASK_CAUSAL_LM)
+    return refuse_option (error, _ ("sample prompts: the model was loaded for a task without writing"));
   if (o->early_stopping > 0 && o->eval_every == 0)
     return refuse_option (error, _ ("stopping early needs an evaluation every so many steps"));
   self->optimizer = peft_optimizer_require (o->optimizer, error);

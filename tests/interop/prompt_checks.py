@@ -27,10 +27,10 @@ def task_input(tasks):
     return {} if tasks is None else {"task_ids": tasks}
 
 
-def check_forward(tmp_path, folder, model, adapter, tasks=None, state=None, masked=False):
-    """Logits of virtual positions too, loss, gradients."""
+def check_forward(tmp_path, folder, model, adapter, tasks=None, state=None, masked=False, virtual=True):
+    """Logits of virtual positions too (virtual: there are some), loss, gradients."""
     ids, labels = batch()
-    labels[1, 0] = ids[1, 0]  # predicted by the last virtual token
+    labels[1, 0] = ids[1, 0]  # predicted by the last virtual token, if there are any
     inputs = {"input_ids": ids, "labels": labels, **task_input(tasks)}
     if masked:
         mask = torch.ones_like(ids)
@@ -40,7 +40,7 @@ def check_forward(tmp_path, folder, model, adapter, tasks=None, state=None, mask
     with torch.no_grad():
         base = load_oracle(folder)(input_ids=ids).logits
     result = model(**inputs)
-    assert result.logits.shape[1] > base.shape[1]
+    assert (result.logits.shape[1] > base.shape[1]) == virtual
     assert (result.logits[:, -base.shape[1]:] - base).abs().max() >= 0.1
     extra = ["--state", state] if state else []
     ours = forward(tmp_path, folder, inputs, adapter, gradients=True, extra=extra)

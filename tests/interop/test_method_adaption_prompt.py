@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""LLaMA-Adapter's adaption prompt as peft's."""
+
+import json
+
+import pytest
+from conftest import run, shared
+from method_checks import check_ours_to_peft, check_peft_to_ours, check_save_stable, check_steps, make_adapter
+from peft import AdaptionPromptConfig
+from prompt_checks import check_generate
+
+VARIANTS = {
+    "plain": ("llama", {}, dict(adapter_len=4, adapter_layers=2)),
+    "all": ("llama-bias-tied", {}, dict(adapter_len=1, adapter_layers=3)),
+    "mistral": ("mistral-window", dict(head_dim=12), dict(adapter_len=7, adapter_layers=1)),
+    "named": ("llama", dict(num_key_value_heads=4), dict(adapter_len=3, adapter_layers=2, target_modules="self_attn")),
+}
+
+
+def tune(name, p, noise):
+    return 0.5 + 0.2 * noise if "gate" in name else 0.3 * noise
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_both_ways(tmp_path, model_folder, variant):
+    family, model_fields, fields = VARIANTS[variant]
+    folder, adapter = model_folder(family, **model_fields), tmp_path / "adapter"
+    model = make_adapter(folder, adapter, AdaptionPromptConfig, fields, tune=tune)
+    check_peft_to_ours(tmp_path, folder, model, adapter)
+    check_ours_to_peft(tmp_path, folder, AdaptionPromptConfig, "ADAPTION_PROMPT", fields, tune=tune)
+
+
+@pytest.mark.parametrize("variant", ["plain", "mistral"])
+def test_steps(tmp_path, model_folder, variant):
+    family, model_fields, fields = VARIANTS[variant]
+    folder, adapter = model_folder(family, **model_fields), tmp_path / "adapter"
+    make_adapter(folder, adapter, AdaptionPromptConfig, fields, tune=tune)
+    check_steps(tmp_path, folder, adapter, rate=1e-2)
+    check_save_stable(tmp_path, folder, adapter)
+
+
+def test_generate(tmp_path):
+    if shared() is None:
+        pytest.skip("shared/models/stories260k is not there")
+    folder, adapter = shared() / "models/stories260k", tmp_path / "adapter"
+    model = make_adapter(folder, adapter, AdaptionPromptConfig, dict(adapter_len=5, adapter_layers=4), tune=tune)
+    check_generate(tmp_path, folder, model, adapter, ["Once upon a time there was", "The cat", "Lily and Tom went to the park and"])
+
+
+def test_refusals(tmp_path, model_folder):
+    data = tmp_path / "rows.jsonl"
+    data.write_text(json.dumps({"input_ids": [3, 4, 5, 6]}) + "\n")
+    for family, sets, message in (("qwen2", ["adapter_len=4", "adapter_layers=2"], "found 'qwen2'"),
+                                  ("llama", ["adapter_len=4", "adapter_layers=9"], "the model has 3 layers, found 9"),
+                                  ("llama", ["adapter_len=4"], "adapter_layers: expected a number")):
+        result = run("train", "--model", model_folder(family), "--data", data, "--output", tmp_path / "out", "--method",
+                     "ADAPTION_PROMPT", *[a for s in sets for a in ("--set", s)], check=False)
+        assert result.returncode in (1, 2) and message in result.stderr, result.stderr
