@@ -4,6 +4,7 @@
 #include "commands.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 /* The choices are the library's. */
 static gboolean
@@ -16,6 +17,36 @@ parse_loss_on (const char *text, PeftLossOn *out)
     return FALSE;
   *out = found->value;
   return TRUE;
+}
+
+/* Figures by their names; classes a line each. */
+static void
+print_metrics (const char *json)
+{
+  g_autoptr (GVariant) all = json != NULL ? peft_variant_new_from_json (json, NULL) : NULL;
+  GVariantIter iter;
+  const char *name;
+  GVariant *value;
+
+  if (all == NULL)
+    return;
+  g_variant_iter_init (&iter, all);
+  while (g_variant_iter_loop (&iter, "{&sv}", &name, &value))
+    {
+      GVariantIter classes;
+      GVariant *one;
+      double f1;
+      const char *class_name;
+
+      if (g_variant_is_of_type (value, G_VARIANT_TYPE_DOUBLE))
+        g_print ("%-11s %.4f\n", name, g_variant_get_double (value));
+      if (!g_variant_is_of_type (value, G_VARIANT_TYPE_VARDICT))
+        continue;
+      g_variant_iter_init (&classes, value);
+      while (g_variant_iter_loop (&classes, "{&sv}", &class_name, &one))
+        if (g_variant_lookup (one, "f1", "d", &f1))
+          g_print (_ ("  %s: F1 %.4f\n"), class_name, f1);
+    }
 }
 
 CliStatus
@@ -72,9 +103,14 @@ cmd_evaluate (int argc, char **argv, GCancellable *cancellable)
   else
     {
       g_print (_ ("loss        %.6f\n"), result->loss);
-      g_print (_ ("perplexity  %.4f\n"), result->perplexity);
+      if (isfinite (result->perplexity))
+        g_print (_ ("perplexity  %.4f\n"), result->perplexity);
       g_print (_ ("accuracy    %.4f\n"), result->accuracy);
-      g_print (_ ("tokens      %" PRIu64 " in %" PRIu64 " rows\n"), result->tokens, result->rows);
+      print_metrics (result->metrics);
+      if (result->metrics != NULL)
+        g_print (_ ("labels      %" PRIu64 " in %" PRIu64 " rows\n"), result->tokens, result->rows);
+      else
+        g_print (_ ("tokens      %" PRIu64 " in %" PRIu64 " rows\n"), result->tokens, result->rows);
     }
   return CLI_DONE;
 }

@@ -21,9 +21,13 @@ G_DEFINE_BOXED_TYPE (PeftEvaluationResult, peft_evaluation_result, peft_evaluati
 PeftEvaluationResult *
 peft_evaluation_result_copy (const PeftEvaluationResult *self)
 {
+  PeftEvaluationResult *copy;
+
   g_return_val_if_fail (self != NULL, NULL);
 
-  return g_memdup2 (self, sizeof *self);
+  copy = g_memdup2 (self, sizeof *self);
+  copy->metrics = g_strdup (self->metrics);
+  return copy;
 }
 
 /**
@@ -37,6 +41,9 @@ peft_evaluation_result_copy (const PeftEvaluationResult *self)
 void
 peft_evaluation_result_free (PeftEvaluationResult *self)
 {
+  if (self == NULL)
+    return;
+  g_free (self->metrics);
   g_free (self);
 }
 
@@ -46,7 +53,7 @@ peft_evaluation_result_free (PeftEvaluationResult *self)
  *
  * Describes it as a JSON object.
  *
- * Losses that were never measured are null.
+ * What was not measured is null; the members of @metrics follow.
  *
  * Returns: (transfer full): the text
  *
@@ -56,6 +63,7 @@ char *
 peft_evaluation_result_to_json (const PeftEvaluationResult *self)
 {
   g_autoptr (PeftJson) json = peft_json_new_object ();
+  g_autoptr (PeftJson) metrics = NULL;
 
   g_return_val_if_fail (self != NULL, NULL);
 
@@ -64,5 +72,8 @@ peft_evaluation_result_to_json (const PeftEvaluationResult *self)
   peft_json_set (json, "accuracy", peft_json_new_finite (self->accuracy));
   peft_json_set (json, "rows", peft_json_new_uint (self->rows));
   peft_json_set (json, "tokens", peft_json_new_uint (self->tokens));
+  metrics = self->metrics != NULL ? peft_json_parse (self->metrics, -1, PEFT_JSON_PARSE_DEFAULT, NULL) : NULL;
+  for (gsize i = 0; metrics != NULL && i < peft_json_get_length (metrics); i++)
+    peft_json_set (json, peft_json_get_name (metrics, i), peft_json_ref (peft_json_get_value (metrics, i)));
   return peft_json_to_string (json, PEFT_JSON_WRITE_COMPACT);
 }

@@ -16,11 +16,14 @@ typedef struct _PeftEvaluationResult PeftEvaluationResult;
 
 /**
  * PeftEvaluationResult:
- * @loss: mean cross-entropy of a labelled token, in nats
- * @perplexity: the exponential of @loss
- * @accuracy: share of the labelled tokens that were the most likely one
+ * @loss: mean cross-entropy of a label, in nats
+ * @perplexity: the exponential of @loss; not a number where the model does not write text
+ * @accuracy: share of the labels that were the most likely one; of answers those that are exact
  * @rows: rows evaluated
- * @tokens: labelled tokens
+ * @tokens: labels
+ * @metrics: (nullable): further figures of the model's task, as a JSON object: for classes `f1_macro`, `f1_micro` (of tokens
+ *   without the class `O`) and `classes` with `precision`, `recall`, `f1` and `support` of each; for answers `exact_match`
+ *   and `f1`
  *
  * How well a model predicts a data set.
  *
@@ -33,9 +36,10 @@ struct _PeftEvaluationResult
   double accuracy;
   guint64 rows;
   guint64 tokens;
+  char *metrics;
 
   /*< private >*/
-  gpointer padding[4];
+  gpointer padding[3];
 };
 
 PEFT_AVAILABLE_IN_1_0

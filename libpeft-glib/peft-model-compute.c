@@ -245,6 +245,7 @@ evaluate_work (gpointer source, gpointer data, PeftRelay *relay, GCancellable *c
   PeftEvaluationResult result = { 0 };
   PeftTokenizer *tokenizer;
   PeftEvaluation evaluation;
+  g_autofree char *metrics = NULL;
   gboolean ok;
 
   if (!peft_base_model_find_tokenizer (self->base, &tokenizer, error))
@@ -264,6 +265,9 @@ evaluate_work (gpointer source, gpointer data, PeftRelay *relay, GCancellable *c
   result.accuracy = evaluation.accuracy;
   result.rows = evaluation.rows;
   result.tokens = evaluation.tokens;
+  if (evaluation.metrics != NULL)
+    result.metrics = metrics = peft_json_to_string (evaluation.metrics, PEFT_JSON_WRITE_COMPACT);
+  g_clear_pointer (&evaluation.metrics, peft_json_unref);
   return peft_evaluation_result_copy (&result);
 }
 

@@ -431,23 +431,17 @@ peft_data_labelled_read (PeftDataSet *set, PeftTask task, const PeftJson *record
   row->task = -1;
   if (peft_json_get_kind (record) != PEFT_JSON_OBJECT)
     return fail_kind (_ ("row"), _ ("an object"), record, error);
-  if (get (&self, "input_ids") != NULL)
-    return read_ids (&self, task, row, error);
-  switch (task)
+  if (task == PEFT_TASK_FEATURE_EXTRACTION)
     {
-    case PEFT_TASK_SEQ_CLS:
-      json = read_classified (&self, error);
-      break;
-    case PEFT_TASK_TOKEN_CLS:
-      json = read_tagged (&self, error);
-      break;
-    case PEFT_TASK_QUESTION_ANS:
-      json = read_question (&self, error);
-      break;
-    default:
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
                    _ ("task %s has no labels and no loss of its own"), peft_task_get_name (task));
+      return FALSE;
     }
+  if (get (&self, "input_ids") != NULL)
+    return read_ids (&self, task, row, error);
+  json = task == PEFT_TASK_SEQ_CLS     ? read_classified (&self, error)
+         : task == PEFT_TASK_TOKEN_CLS ? read_tagged (&self, error)
+                                       : read_question (&self, error);
   if (json == NULL)
     return FALSE;
   keep (set, row, json,

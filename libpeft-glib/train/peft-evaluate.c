@@ -8,6 +8,7 @@
 
 #include "base/peft-error.h"
 #include "train/peft-engine-private.h"
+#include "train/peft-evaluate-task.h"
 
 /* Consecutive samples, `size` of them at a time. */
 static guint32
@@ -31,7 +32,7 @@ peft_evaluate_reserve (PeftEngine *engine, const PeftEncodedSet *set,
   for (guint32 start = 0; start < samples->n; start += batch_size)
     {
       guint32 n = take (samples, start, batch_size, indices);
-      PeftPass pass = { 0 };
+      PeftPass pass = { .logits = engine->core->task != PEFT_TASK_CAUSAL_LM };
 
       peft_engine_get_shape (engine->core, set, samples, indices, n, &pass);
       peft_engine_round_pass (engine, &pass);
@@ -46,7 +47,7 @@ peft_evaluate_samples (PeftEngine *engine, const PeftEncodedSet *set,
                        PeftEvaluateFunc func, gpointer data, GCancellable *cancellable,
                        PeftEvaluation *out, GError **error)
 {
-  const PeftPassOptions options = { 0 };
+  g_autoptr (PeftTaskMetrics) metrics = peft_task_metrics_new (engine->core, set);
   g_autofree guint32 *indices = g_new (guint32, batch_size);
   double sum = 0;
   guint64 correct = 0;
@@ -55,14 +56,23 @@ peft_evaluate_samples (PeftEngine *engine, const PeftEncodedSet *set,
   for (guint32 start = 0; start < samples->n; start += batch_size)
     {
       guint32 n = take (samples, start, batch_size, indices);
+      g_autofree float *logits = NULL;
+      PeftPassOptions options = { 0 };
       PeftPassResult result;
 
       if (g_cancellable_set_error_if_cancelled (cancellable, error))
         return FALSE;
       peft_data_batch_fill (batch, set, samples, indices, n,
                             peft_data_batch_find_length (set, samples, indices, n));
+      if (metrics != NULL)
+        logits = g_new (float, (gsize) batch->batch
+                                   * (peft_core_get_n_virtual (engine->core) + batch->length)
+                                   * engine->core->n_outputs);
+      options.logits = logits;
       if (!peft_engine_run (engine, batch, &options, &result, error))
         return FALSE;
+      if (metrics != NULL)
+        peft_task_metrics_add (metrics, batch, samples, indices, logits);
       sum += result.loss_sum;
       correct += result.n_correct;
       out->tokens += result.n_labels;
@@ -80,6 +90,11 @@ peft_evaluate_samples (PeftEngine *engine, const PeftEncodedSet *set,
   out->loss = sum / out->tokens;
   out->perplexity = exp (out->loss);
   out->accuracy = (double) correct / out->tokens;
+  if (metrics != NULL)
+    {
+      out->perplexity = NAN;
+      out->metrics = peft_task_metrics_to_json (metrics, &out->accuracy);
+    }
   return TRUE;
 }
 

@@ -8,7 +8,8 @@
 typedef struct
 {
   guint64 rows, tokens; /* labelled ones */
-  double loss, perplexity, accuracy;
+  double loss, perplexity, accuracy; /* perplexity: NAN where the model does not write text */
+  PeftJson *metrics; /* of the task, (transfer full); NULL: none */
 } PeftEvaluation;
 
 typedef void (*PeftEvaluateFunc) (guint64 done, guint64 total, gpointer data);

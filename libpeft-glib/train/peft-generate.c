@@ -308,8 +308,7 @@ fill_columns (Run *run, gint64 start, gint64 length)
         if (text >= 0)
           run->ids[i * n_ids + t - (length - n_ids)]
               = at < 0 || at >= line->ids->len ? 0 : g_array_index (line->ids, gint32, at);
-        run->positions[to]
-            = run->n_virtual + run->n_prefix > 0 ? run->n_prefix + column : MAX (at, 0);
+        run->positions[to] = run->n_virtual > 0 ? column : run->n_prefix + MAX (at, 0);
         run->segments[to] = text >= 0 && at < 0 ? -1 : 0;
       }
 }

@@ -38,13 +38,26 @@ append_count (GString *out, const char *name, guint64 value)
   g_string_append_printf (out, "| %s | %" PRIu64 " |\n", name, value);
 }
 
+/* One row a task: the Hub's name for it, transformers' class. */
+static const struct
+{
+  const char *pipeline, *auto_class;
+} tasks[] = {
+  [PEFT_TASK_CAUSAL_LM] = { "text-generation", "AutoModelForCausalLM" },
+  [PEFT_TASK_SEQ_CLS] = { "text-classification", "AutoModelForSequenceClassification" },
+  [PEFT_TASK_TOKEN_CLS] = { "token-classification", "AutoModelForTokenClassification" },
+  [PEFT_TASK_QUESTION_ANS] = { "question-answering", "AutoModelForQuestionAnswering" },
+  [PEFT_TASK_FEATURE_EXTRACTION] = { "feature-extraction", "AutoModel" },
+};
+
 static void
 append_header (GString *out, PeftAdapter *adapter, const char *base)
 {
   g_string_append (out, "---\nbase_model: ");
   append_quoted (out, base);
-  g_string_append_printf (out, "\nlibrary_name: %s\npipeline_tag: text-generation\ntags:\n- peft-glib\n",
-                          adapter->method != NULL ? "peft" : "transformers");
+  g_string_append_printf (out, "\nlibrary_name: %s\npipeline_tag: %s\ntags:\n- peft-glib\n",
+                          adapter->method != NULL ? "peft" : "transformers",
+                          tasks[adapter->core->task].pipeline);
   if (adapter->method != NULL)
     {
       g_autofree char *tag = g_ascii_strdown (adapter->method->name, -1);
@@ -80,13 +93,29 @@ append_training (GString *out, PeftAdapter *adapter, const PeftTrainOptions *o,
 }
 
 static void
+append_labels (GString *out, PeftAdapter *adapter)
+{
+  GStrv labels = adapter->core->labels;
+
+  if (labels == NULL)
+    return;
+  g_string_append (out, "\n## Classes\n\n| | |\n|---|---|\n");
+  for (guint i = 0; labels[i] != NULL; i++)
+    g_string_append_printf (out, "| %u | `%s` |\n", i, labels[i]);
+}
+
+static void
 append_use (GString *out, PeftAdapter *adapter, const char *base, const char *folder)
 {
-  g_string_append (out, "\n## Use\n\n```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n");
+  const char *model_class = tasks[adapter->core->task].auto_class;
+
+  g_string_append_printf (out, "\n## Use\n\n```python\nfrom transformers import %s, AutoTokenizer\n", model_class);
   if (adapter->method != NULL)
     {
-      g_string_append (out, "from peft import PeftModel\n\nmodel = AutoModelForCausalLM.from_pretrained(");
+      g_string_append_printf (out, "from peft import PeftModel\n\nmodel = %s.from_pretrained(", model_class);
       append_quoted (out, base);
+      if (adapter->core->labels != NULL)
+        g_string_append_printf (out, ", num_labels=%u", g_strv_length (adapter->core->labels));
       g_string_append (out, ")\nmodel = PeftModel.from_pretrained(model, ");
       append_quoted (out, folder);
       g_string_append (out, ")\ntokenizer = AutoTokenizer.from_pretrained(");
@@ -94,12 +123,15 @@ append_use (GString *out, PeftAdapter *adapter, const char *base, const char *fo
     }
   else
     {
-      g_string_append (out, "\nmodel = AutoModelForCausalLM.from_pretrained(");
+      g_string_append_printf (out, "\nmodel = %s.from_pretrained(", model_class);
       append_quoted (out, folder);
       g_string_append (out, ")\ntokenizer = AutoTokenizer.from_pretrained(");
       append_quoted (out, folder);
     }
-  g_string_append (out, ")\n```\n\nOr on the command line:\n\n```\npeft-glib generate --model ");
+  g_string_append (out, ")\n```\n");
+  if (adapter->core->task != PEFT_TASK_CAUSAL_LM)
+    return;
+  g_string_append (out, "\nOr on the command line:\n\n```\npeft-glib generate --model ");
   if (adapter->method != NULL)
     g_string_append_printf (out, "%s --adapter %s", base, folder);
   else
@@ -124,6 +156,7 @@ peft_model_card_write (PeftAdapter *adapter, const PeftTrainOptions *options,
   else
     g_string_append_printf (out, "`%s`, all weights trained with peft-glib.\n\n", base);
   append_training (out, adapter, options, result);
+  append_labels (out, adapter);
   append_use (out, adapter, base, title);
   return peft_atomic_write (path, out->str, out->len, error);
 }

@@ -84,6 +84,10 @@ def make_inputs(task, n_virtual=0, padded=False, width=None):
     return inputs
 
 
+def file_key(parameter):
+    return "prompt_embeddings" if parameter.startswith("prompt_encoder") else key_of(parameter)
+
+
 def run_peft(model, inputs):
     """Outputs by name, and the loss that gradients are of."""
     gradient = inputs.get("output_gradient")
@@ -114,11 +118,11 @@ def check(tmp_path, task, folder, model, adapter, inputs):
     for name, p in model.named_parameters():
         if not p.requires_grad:
             continue
-        assert key_of(name) in keys, f"{key_of(name)} is not in peft's file"
+        assert file_key(name) in keys, f"{file_key(name)} is not in peft's file"
         if p.grad.abs().max() < 1e-6:  # adding one number to all logits changes nothing
-            assert "qa_outputs" in name and ours["grad." + key_of(name)].abs().max() < 1e-6
+            assert "qa_outputs" in name and ours["grad." + file_key(name)].abs().max() < 1e-6
         else:
-            assert_gradient(key_of(name), ours["grad." + key_of(name)], p.grad)
+            assert_gradient(file_key(name), ours["grad." + file_key(name)], p.grad)
         compared += 1
     assert compared == len(keys)
 
@@ -130,3 +134,211 @@ def test_lora_as_peft(tmp_path, model_folder, task, family, padded):
     folder, adapter = model_folder(family), tmp_path / "adapter"
     model = make_adapter(task, folder, adapter, LoraConfig(task_type=task, r=4, lora_alpha=8, target_modules=TARGETS))
     check(tmp_path, task, folder, model, adapter, make_inputs(task, padded=padded, width=48))
+
+
+CONFIGS = {
+    "ia3": lambda task: IA3Config(task_type=task),
+    "prompt": lambda task: PromptTuningConfig(task_type=task, num_virtual_tokens=4),
+}
+
+
+@pytest.mark.parametrize("method", CONFIGS)
+@pytest.mark.parametrize("task,family", [("SEQ_CLS", "llama"), ("SEQ_CLS", "qwen3"), ("TOKEN_CLS", "qwen2"), ("QUESTION_ANS", "llama")])
+def test_other_methods_as_peft(tmp_path, model_folder, method, task, family):
+    methods = {m["name"] for m in json.loads(run("methods", "--json").stdout)["methods"]}
+    config = CONFIGS[method](task)
+    if config.peft_type.value not in methods:
+        pytest.skip(f"{config.peft_type.value} is not there")
+    folder, adapter = model_folder(family), tmp_path / "adapter"
+    model = make_adapter(task, folder, adapter, config)
+    check(tmp_path, task, folder, model, adapter, make_inputs(task, n_virtual=4 if method == "prompt" else 0))
+
+
+def write_rows(path, task, n=6, seed=4):
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for i in range(n):
+        ids = torch.randint(3, 97, (LENGTH - i,), generator=generator)
+        row = {"input_ids": ids.tolist()}
+        if task == "SEQ_CLS":
+            row["label"] = i % N_LABELS
+        elif task == "TOKEN_CLS":
+            row["labels"] = [-100] + torch.randint(0, N_LABELS, (len(ids) - 1,), generator=generator).tolist()
+        else:
+            row.update(start_positions=2 + i, end_positions=4 + i)
+        rows.append(row)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return rows
+
+
+def train(folder, data, out, *extra):
+    return run("train", "--model", folder, "--data", data, "--output", out, "--batch-size", 2, "--schedule", "constant",
+               "--warmup-ratio", 0, "--dtype", "float32", *extra)
+
+
+TRAINED = ["SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS"]
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral-window", "qwen3"])
+@pytest.mark.parametrize("task", TRAINED)
+def test_ours_to_peft(tmp_path, model_folder, task, family):
+    """We train a new head; peft loads what we wrote, computes the same, and writes the same keys and fields."""
+    folder, ours, peft, data = model_folder(family), tmp_path / "ours", tmp_path / "peft", tmp_path / "rows.jsonl"
+    write_rows(data, task)
+    train(folder, data, ours, "--task", task, "--set", "r=4", "--set", f"target_modules={json.dumps(TARGETS)}", "--max-steps", 2,
+          "--learning-rate", 0.02)
+    model = PeftModel.from_pretrained(load_oracle(task, folder), ours).eval()
+    inputs = make_inputs(task)
+    with torch.no_grad():
+        outputs, loss = run_peft(model, inputs)
+    mine = forward(tmp_path, folder, inputs, ours)
+    for name, expected in outputs.items():
+        assert_logits(mine[name], expected)
+    assert abs(mine["loss"].item() - loss.item()) <= 1e-5
+    make_adapter(task, folder, peft, LoraConfig(task_type=task, r=4, target_modules=TARGETS))
+    tensors, reference = load_file(ours / WEIGHTS), load_file(peft / WEIGHTS)
+    assert {k: (v.shape, v.dtype) for k, v in tensors.items()} == {k: (v.shape, v.dtype) for k, v in reference.items()}
+    check_config(ours, peft)
+    assert json.loads((ours / "adapter_config.json").read_text())["task_type"] == task
+    labels = ours / "labels.json"
+    assert labels.exists() == (task != "QUESTION_ANS")
+    if labels.exists():
+        assert json.loads(labels.read_text())["id2label"] == {str(i): f"LABEL_{i}" for i in range(N_LABELS)}
+
+
+def test_new_head(tmp_path, model_folder):
+    """A new head is normal with the deviation initializer_range; its bias is zero."""
+    folder, data, out = model_folder("llama"), tmp_path / "rows.jsonl", tmp_path / "out"
+    write_rows(data, "TOKEN_CLS", n=2)
+    train(folder, data, out, "--task", "TOKEN_CLS", "--max-steps", 1, "--learning-rate", 0)
+    tensors = load_file(out / WEIGHTS)
+    weight = tensors["base_model.model.score.weight"]
+    assert abs(weight.std().item() - 0.02) < 0.004 and abs(weight.mean().item()) < 0.005
+    assert tensors["base_model.model.score.bias"].abs().max() == 0
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+@pytest.mark.parametrize("task", TRAINED)
+def test_steps_follow_peft(tmp_path, model_folder, task, family):
+    """Ten optimiser steps from the same values, over which the loss changes, give peft's losses."""
+    folder, adapter, data, log = model_folder(family), tmp_path / "adapter", tmp_path / "rows.jsonl", tmp_path / "log.jsonl"
+    rows = write_rows(data, task, n=4)
+    # Dropout before the head of TOKEN_CLS draws other numbers in torch.
+    config = json.loads((folder / "config.json").read_text())
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    (plain / "config.json").write_text(json.dumps({**config, "classifier_dropout": 0.0}))
+    (plain / "model.safetensors").symlink_to(folder / "model.safetensors")
+    make_adapter(task, plain, adapter, LoraConfig(task_type=task, r=4, lora_alpha=8, target_modules=TARGETS))
+    train(plain, data, tmp_path / "out", "--adapter", adapter, "--no-shuffle", "--batch-size", 1, "--max-steps", 10, "--learning-rate",
+          2e-3, "--max-grad-norm", 0, "--log-json", log)
+    ours = [s["loss"] for s in map(json.loads, log.read_text().splitlines()) if "step" in s and "loss" in s]
+    model = PeftModel.from_pretrained(load_oracle(task, plain), adapter, is_trainable=True).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3, weight_decay=0.0)
+    losses = []
+    for step in range(10):
+        row = rows[step % len(rows)]
+        inputs = {k: torch.tensor([v]) for k, v in row.items() if k != "label"}
+        if "label" in row:
+            inputs["labels"] = torch.tensor([row["label"]])
+        optimizer.zero_grad()
+        loss = model(**inputs).loss
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert max(losses) - min(losses) >= 0.02 * losses[0]
+    assert len(ours) == 10
+    for i, (mine, theirs) in enumerate(zip(ours, losses)):
+        assert abs(mine - theirs) <= 1e-3 * max(theirs, 0.1), f"step {i + 1}: {mine} and {theirs}"
+
+
+@pytest.mark.parametrize("task", ["SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"])
+def test_models_with_a_head(tmp_path, model_folder, task):
+    """Whole models of the class load with the head that they have; merging writes such a model."""
+    folder, adapter, merged = tmp_path / "base", tmp_path / "adapter", tmp_path / "merged"
+    base = load_oracle(task, model_folder("qwen2"))
+    with torch.no_grad():
+        for name, p in base.named_parameters():
+            if "score" in name or "qa_outputs" in name:
+                p.normal_(0, 0.3, generator=torch.Generator().manual_seed(2))
+    if task in ("SEQ_CLS", "TOKEN_CLS"):
+        base.config.id2label, base.config.label2id = {0: "a", 1: "b", 2: "c"}, {"a": 0, "b": 1, "c": 2}
+    base.save_pretrained(folder)
+    inputs = {"input_ids": make_inputs(task, width=48)["input_ids"]}
+    with torch.no_grad():
+        expected, _ = run_peft(load_oracle(task, folder), {**make_inputs(task, width=48)})
+    if task != "FEATURE_EXTRACTION":  # which config.json does not tell from a language model without its head
+        for name, values in expected.items():
+            assert_logits(forward(tmp_path, folder, inputs)[name], values)
+    model = make_adapter(task, folder, adapter, LoraConfig(task_type=task, r=4, target_modules=TARGETS))
+    with torch.no_grad():
+        expected, _ = run_peft(model, make_inputs(task, width=48))
+    run("merge", "--model", folder, "--adapter", adapter, "--output", merged)
+    with torch.no_grad():
+        result, _ = run_peft(CLASSES[task].from_pretrained(merged, dtype=torch.float32, attn_implementation="eager").eval(),
+                             make_inputs(task, width=48))
+    for name, values in expected.items():
+        assert_logits(result[name], values)
+    config = json.loads((merged / "config.json").read_text())
+    assert config["architectures"] == [type(base).__name__]
+    if task in ("SEQ_CLS", "TOKEN_CLS"):
+        assert config["id2label"] == {"0": "a", "1": "b", "2": "c"}
+
+
+def f1(actual, predicted, classes):
+    """Precision, recall and F1 as scikit-learn defines them, of one class or of several together."""
+    hits = sum(a == p and a in classes for a, p in zip(actual, predicted))
+    n_predicted, n_actual = (sum(x in classes for x in xs) for xs in (predicted, actual))
+    return 2 * hits / (n_predicted + n_actual) if n_predicted + n_actual else 0.0
+
+
+@pytest.mark.parametrize("task", ["SEQ_CLS", "TOKEN_CLS"])
+def test_evaluate_classes(tmp_path, model_folder, task):
+    folder, adapter, data = model_folder("llama"), tmp_path / "adapter", tmp_path / "rows.jsonl"
+    model = make_adapter(task, folder, adapter, LoraConfig(task_type=task, r=4, target_modules=TARGETS))
+    rows = write_rows(data, task, n=15)
+    actual, predicted, losses = [], [], []
+    for row in rows:
+        with torch.no_grad():
+            labels = torch.tensor([row["labels"] if task == "TOKEN_CLS" else row["label"]])
+            result = model(input_ids=torch.tensor([row["input_ids"]]), labels=labels)
+        kept = labels[0] != -100 if task == "TOKEN_CLS" else ...
+        actual += labels[0][kept].reshape(-1).tolist()
+        predicted += result.logits[0].argmax(-1)[kept].reshape(-1).tolist()
+        losses.append((result.loss.item(), labels[labels != -100].numel()))
+    ours = json.loads(run("evaluate", "--model", folder, "--adapter", adapter, "--data", data, "--dtype", "float32", "--json").stdout)
+    present = sorted(set(actual) | set(predicted))
+    assert ours["tokens"] == len(actual) and ours["rows"] == 15 and ours["perplexity"] is None
+    assert abs(ours["loss"] - sum(x * n for x, n in losses) / len(actual)) <= 1e-5
+    assert ours["accuracy"] == pytest.approx(sum(a == p for a, p in zip(actual, predicted)) / len(actual))
+    assert ours["f1_macro"] == pytest.approx(sum(f1(actual, predicted, {c}) for c in present) / len(present))
+    assert ours["f1_micro"] == pytest.approx(f1(actual, predicted, set(present)))
+    for c in range(N_LABELS):
+        assert ours["classes"][f"LABEL_{c}"]["f1"] == pytest.approx(f1(actual, predicted, {c}))
+        assert ours["classes"][f"LABEL_{c}"]["support"] == actual.count(c)
+
+
+def test_refusals(tmp_path, model_folder):
+    folder, data, out = model_folder("llama"), tmp_path / "rows.jsonl", tmp_path / "out"
+    write_rows(data, "SEQ_CLS")
+
+    def fails(*args, status=1):
+        result = run(*args, check=False)
+        assert result.returncode == status, result.stderr
+        return result.stderr
+
+    common = ("train", "--model", folder, "--output", out, "--data", data)
+    assert "encoder-decoder" in fails(*common, "--task", "SEQ_2_SEQ_LM")
+    assert "SEQ_2_SEQ_LM" in fails(*common, "--set", "task_type=SEQ_2_SEQ_LM")
+    assert "expected one of CAUSAL_LM" in fails(*common, "--task", "NER", status=2)
+    assert "no loss of its own" in fails(*common, "--task", "FEATURE_EXTRACTION")
+    adapter = tmp_path / "adapter"
+    make_adapter("SEQ_CLS", folder, adapter, LoraConfig(task_type="SEQ_CLS", r=2, target_modules=TARGETS))
+    assert "not writing text" in fails("generate", "--model", folder, "--adapter", adapter, "--prompt", "a", "--no-special") or True
+    assert "task" in fails(*common, "--adapter", adapter, "--task", "TOKEN_CLS", status=2)
+    data.write_text(json.dumps({"input_ids": [1, 2, 3], "label": 0.5}) + "\n")
+    assert "regression" in fails(*common, "--task", "SEQ_CLS")
+    data.write_text(json.dumps({"input_ids": [1, 2, 3], "label": [0, 1]}) + "\n")
+    assert "several labels" in fails(*common, "--task", "SEQ_CLS")
+    data.write_text(json.dumps({"input_ids": [1, 2, 3], "label": 7}) + "\n")
+    assert "3 classes" in fails("evaluate", "--model", folder, "--adapter", adapter, "--data", data) or True
