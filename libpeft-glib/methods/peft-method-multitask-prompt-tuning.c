@@ -318,7 +318,7 @@ const PeftMethod peft_method_multitask_prompt_tuning = {
   .good_for = N_ ("Several related tasks with little data each, and a later task that starts from what they have in "
                   "common."),
   .cost = N_ ("As prompt tuning, and a few thousand parameters more for each task; cannot be merged."),
-  .learning_rate = 2e-2,
+  .learning_rate = 3e-2,
   .presets = {
     { { "num_virtual_tokens", "8" } },
     { { "num_virtual_tokens", "20" } },
