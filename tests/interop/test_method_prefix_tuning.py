@@ -89,7 +89,7 @@ def test_generate(tmp_path):
     """Greedy tokens of peft's forward, taken step by step with the positions of the mask: its generate has other positions for padded
     lines (peft 0.21 with transformers 5)."""
     folder, adapter, file = stories(), tmp_path / "adapter", tmp_path / "prompts.txt"
-    model = make_adapter(folder, adapter, PrefixTuningConfig, dict(num_virtual_tokens=6), tune=lambda n, p, noise: 0.7 * noise - p)
+    model = make_adapter(folder, adapter, PrefixTuningConfig, dict(num_virtual_tokens=6), tune=lambda n, p, noise: 0.5 * noise - p)
     story = "Once upon a time there was a little girl. She went to the park. " * 20
     for texts in (["Once upon a time there was"], ["Once upon a time there was", "The cat", "Lily and Tom went to the park and"],
                   [story, "The cat"]):
@@ -104,12 +104,12 @@ def test_generate(tmp_path):
             row[longest - len(o["prompt_ids"]):] = torch.tensor(o["prompt_ids"])
             line[longest - len(o["prompt_ids"]):] = 1
         with torch.no_grad():
-            first = load_oracle(folder)(input_ids=ids, attention_mask=mask).logits[:, -1].argmax(-1)
+            plain = load_oracle(folder)(input_ids=ids, attention_mask=mask).logits[:, -1]
+            assert (model(input_ids=ids, attention_mask=mask).logits[:, -1] - plain).abs().max() > 0.5
             for _ in range(12):
                 positions = (mask.cumsum(1) - 1).clamp(min=0)
                 new = model(input_ids=ids, attention_mask=mask, position_ids=positions).logits[:, -1].argmax(-1)
                 ids, mask = torch.cat((ids, new[:, None]), 1), torch.cat((mask, torch.ones_like(new)[:, None]), 1)
-        assert (ids[:, longest] != first).any(), "the prefix changes no token"
         for row, o in zip(ids, ours):
             assert o["ids"] == row[longest: longest + len(o["ids"])].tolist()
 
