@@ -17,6 +17,7 @@
 
 #define MAX_RANK 4096
 #define MAX_STEPS 1000000000.0
+#define PATTERN_SUFFIX ".lora_E"
 
 /**
  * PeftAdaloraConfig:
@@ -55,7 +56,7 @@ static const PeftField fields[] = {
     .nick = N_ ("Last rank"), .blurb = N_ ("Average rank of a layer's update at the end") },
   { "lora_alpha", PEFT_FIELD_INT | PEFT_FIELD_DOUBLE, "8", .minimum = 0, .maximum = 1e6,
     .group = "basic", .nick = N_ ("Alpha"),
-    .blurb = N_ ("Strength of the update: it is scaled by alpha divided by the first rank; 0 stands for r") },
+    .blurb = N_ ("Strength of the update: it is scaled by alpha divided by the first rank; 0 stands for the rank") },
   { "lora_dropout", PEFT_FIELD_DOUBLE, "0.0", .minimum = 0, .maximum = 1, .group = "basic",
     .nick = N_ ("Dropout"),
     .blurb = N_ ("Share of the update's inputs that is set to zero while training") },
@@ -89,7 +90,7 @@ static const PeftField fields[] = {
     .nick = N_ ("Start values"),
     .blurb = N_ ("Whether the adapter starts without effect; otherwise all factors are random") },
   { "r", PEFT_FIELD_INT, "8", .minimum = 0, .maximum = MAX_RANK, .group = "file",
-    .nick = N_ ("Rank of LoRA"), .blurb = N_ ("Without meaning unless alpha is 0; see the first rank") },
+    .nick = N_ ("Rank of LoRA"), .blurb = N_ ("Without meaning here; see the first rank") },
   FOREIGN ("use_rslora", PEFT_FIELD_BOOLEAN, "false", N_ ("Rank-stabilised")),
   FOREIGN ("alpha_pattern", OPTIONAL_MAP, "{}", N_ ("Alphas by module")),
   FOREIGN ("lora_bias", PEFT_FIELD_BOOLEAN, "false", N_ ("Bias of B")),
@@ -259,33 +260,85 @@ static const PeftSlotHookClass adalora_hook_class = {
 static char *
 pattern_key (PeftSlot *slot)
 {
-  return g_strconcat (slot->path, ".lora_E", NULL);
+  return g_strconcat (slot->path, PATTERN_SUFFIX, NULL);
 }
 
-/* The file's list for a slot; *r becomes the number of ranks that are left. */
+/* Does the pattern's key name this slot? An adapter's name may follow, as old files have it. */
 static gboolean
-read_pattern (PeftAdapter *adapter, PeftSlot *slot, AdaloraHook *hook, gint64 *r, GError **error)
+is_pattern_key (const char *key, PeftSlot *slot)
+{
+  const char *rest = g_str_has_prefix (key, slot->path) ? key + strlen (slot->path) : "";
+
+  if (!g_str_has_prefix (rest, PATTERN_SUFFIX))
+    return FALSE;
+  rest += strlen (PATTERN_SUFFIX);
+  return *rest == '\0' || (*rest == '.' && strchr (rest + 1, '.') == NULL);
+}
+
+/* The file's list for a slot; hook->r becomes the number of ranks that are left. A slot without a list has all. */
+static gboolean
+read_pattern (PeftAdapter *adapter, PeftSlot *slot, AdaloraHook *hook, GError **error)
 {
   const PeftJson *map = peft_config_get_json (adapter->config, "rank_pattern");
-  g_autofree char *key = pattern_key (slot);
-  const PeftJson *list;
+  const gint64 n = hook->r;
+  const PeftJson *list = NULL;
+  gboolean good;
 
-  if (!adapter->loading || peft_json_get_kind (map) != PEFT_JSON_OBJECT)
+  for (gsize i = 0; list == NULL && peft_json_get_kind (map) == PEFT_JSON_OBJECT
+                    && i < peft_json_get_length (map); i++)
+    if (is_pattern_key (peft_json_get_name (map, i), slot))
+      list = peft_json_get_value (map, i);
+  if (list == NULL)
     return TRUE;
-  list = peft_json_get_member (map, key);
-  if (list == NULL || peft_json_get_kind (list) != PEFT_JSON_ARRAY
-      || peft_json_get_length (list) != (gsize) *r)
+  good = peft_json_get_kind (list) == PEFT_JSON_ARRAY && peft_json_get_length (list) == (gsize) n;
+  for (gint64 i = 0; good && i < n; i++)
+    good = peft_json_get_kind (peft_json_get_element (list, (gsize) i)) == PEFT_JSON_BOOLEAN;
+  if (!good)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
-                   _ ("rank_pattern: expected a list of %" PRIi64 " values for '%s', as many as init_r"),
-                   *r, key);
+                   _ ("rank_pattern: %s%s: expected a list of %" PRIi64 " values true or false, as many as init_r"),
+                   slot->path, PATTERN_SUFFIX, n);
       return FALSE;
     }
-  hook->pattern = g_new (gboolean, *r);
-  for (gint64 i = 0, n = *r; i < n; i++)
+  hook->pattern = g_new (gboolean, n);
+  for (gint64 i = 0; i < n; i++)
     {
       hook->pattern[i] = peft_json_get_boolean (peft_json_get_element (list, (gsize) i));
-      *r -= !hook->pattern[i];
+      hook->r -= !hook->pattern[i];
+    }
+  return TRUE;
+}
+
+/* A new adapter has all its ranks, whatever file its configuration was taken from. */
+static gboolean
+adalora_declare (PeftAdapter *adapter, GError **error)
+{
+  if (adapter->loading
+      || peft_json_get_kind (peft_config_get_json (adapter->config, "rank_pattern")) == PEFT_JSON_NULL)
+    return TRUE;
+  peft_adapter_note (adapter, g_strdup (_ ("rank_pattern: not taken over, a new adapter starts with all its ranks")));
+  return peft_config_set_json (adapter->config, "rank_pattern", peft_json_new_null (),
+                               PEFT_ERROR_INVALID_ARGUMENT, error);
+}
+
+/* Every key of the pattern must belong to a slot. */
+static gboolean
+adalora_complete (PeftAdapter *adapter, GError **error)
+{
+  const PeftJson *map = peft_config_get_json (adapter->config, "rank_pattern");
+
+  for (gsize i = 0; peft_json_get_kind (map) == PEFT_JSON_OBJECT && i < peft_json_get_length (map); i++)
+    {
+      gboolean found = FALSE;
+
+      for (guint j = 0; !found && j < adapter->hook_slots->len; j++)
+        found = is_pattern_key (peft_json_get_name (map, i), adapter->hook_slots->pdata[j]);
+      if (found)
+        continue;
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_FILE,
+                   _ ("rank_pattern: expected adapted modules followed by '%s', found '%s'"),
+                   PATTERN_SUFFIX, peft_json_get_name (map, i));
+      return FALSE;
     }
   return TRUE;
 }
@@ -351,21 +404,19 @@ make_identity (PeftBackend *backend, gint64 r, GError **error)
 static PeftSlotHook *
 adalora_attach (PeftAdapter *adapter, PeftSlot *slot, GError **error)
 {
-  gint64 init_r = peft_config_get_int (adapter->config, "init_r");
   double alpha = peft_config_get_double (adapter->config, "lora_alpha");
   AdaloraHook *hook = g_new0 (AdaloraHook, 1);
 
-  if (alpha <= 0)
-    alpha = (double) peft_config_get_int (adapter->config, "r");
   hook->parent.klass = &adalora_hook_class;
   hook->parent.weight = 1.0;
-  hook->scale = alpha / ((double) init_r + 1e-5);
   hook->dropout = peft_config_get_double (adapter->config, "lora_dropout");
   hook->stream = peft_adapter_stream (adapter, slot);
-  hook->r = init_r;
-  if (read_pattern (adapter, slot, hook, &hook->r, error)
+  hook->r = peft_config_get_int (adapter->config, "init_r");
+  hook->scale = 1 / ((double) hook->r + 1e-5);
+  if (read_pattern (adapter, slot, hook, error)
       && (hook->r == 0 || (hook->identity = make_identity (adapter->core->backend, hook->r, error)) != NULL))
     {
+      hook->scale *= alpha > 0 ? alpha : (double) hook->r;
       add_params (adapter, slot, hook);
       peft_config_set_json (adapter->config, "fan_in_fan_out", peft_json_new_boolean (slot->conv1d),
                             PEFT_ERROR_INVALID_ARGUMENT, NULL);
@@ -435,26 +486,39 @@ get_schedule (PeftAdapter *adapter)
   };
 }
 
+static gint64
+count_ranks (PeftAdapter *adapter)
+{
+  gint64 n = 0;
+
+  for (guint i = 0; i < adapter->hooks->len; i++)
+    n += ((AdaloraHook *) adapter->hooks->pdata[i])->r;
+  return n;
+}
+
 static gboolean
 adalora_begin_training (PeftAdapter *adapter, guint64 total_steps, GError **error)
 {
   PeftConfig *config = adapter->config;
+  const PeftJson *configured = peft_config_get_json (config, "total_step");
   gint64 tinit = peft_config_get_int (config, "tinit"), tfinal = peft_config_get_int (config, "tfinal");
+  gint64 target = peft_config_get_int (config, "target_r") * (gint64) adapter->hooks->len;
+  /* Nothing is measured at the step of the last choice. */
+  gint64 needed = MAX (tinit + 1, target < count_ranks (adapter) ? 2 : 1);
 
-  if (peft_config_is_set (config, "total_step")
-      && peft_json_get_kind (peft_config_get_json (config, "total_step")) != PEFT_JSON_NULL
-      && peft_config_get_int (config, "total_step") != (gint64) total_steps)
-    peft_adapter_note (adapter, g_strdup_printf (_ ("total_step: the run has %" PRIu64
-                                                    " steps, which is what counts"),
-                                                 total_steps));
-  if (tinit + tfinal >= (gint64) total_steps)
+  if (tfinal + needed > (gint64) total_steps)
     {
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                   _ ("tinit and tfinal: expected together less than the run's %" PRIu64
-                      " steps, found %" PRIi64 " and %" PRIi64),
-                   total_steps, tinit, tfinal);
+                   _ ("tinit = %" PRIi64 " and tfinal = %" PRIi64 " leave no step to drop ranks in: expected a run of at "
+                      "least %" PRIi64 " steps, found %" PRIu64),
+                   tinit, tfinal, tfinal + needed, total_steps);
       return FALSE;
     }
+  if (peft_json_get_kind (configured) != PEFT_JSON_NULL
+      && peft_config_get_int (config, "total_step") != (gint64) total_steps)
+    peft_adapter_note (adapter,
+                       g_strdup_printf (_ ("total_step = %" PRIi64 ": the run's %" PRIu64 " steps are what counts"),
+                                        peft_config_get_int (config, "total_step"), total_steps));
   return peft_config_set_json (config, "total_step", peft_json_new_int ((gint64) total_steps),
                                PEFT_ERROR_INVALID_ARGUMENT, error);
 }
@@ -499,14 +563,13 @@ layer_clear (PeftRankLayer *layer)
       g_free ((float *) layer->average[i]);
       g_free ((float *) layer->uncertainty[i]);
     }
-  g_free (layer->score);
+  g_free (layer->mask);
 }
 
 static void
 drop_ranks (PeftAdapter *adapter, gint64 n_dropped)
 {
   g_autoptr (GArray) layers = g_array_new (FALSE, TRUE, sizeof (PeftRankLayer));
-  float threshold;
 
   g_array_set_clear_func (layers, (GDestroyNotify) layer_clear);
   g_array_set_size (layers, adapter->hooks->len);
@@ -523,23 +586,15 @@ drop_ranks (PeftAdapter *adapter, gint64 n_dropped)
           layer->average[part] = peft_param_dup_values (hook->average[part]);
           layer->uncertainty[part] = peft_param_dup_values (hook->uncertainty[part]);
         }
-      layer->score = g_new0 (float, MAX (layer->r, 1));
-      peft_rank_score (layer);
+      layer->mask = peft_param_dup_values (hook->mask);
     }
-  threshold = peft_rank_find_threshold ((PeftRankLayer *) layers->data, layers->len, n_dropped);
+  peft_rank_drop ((PeftRankLayer *) layers->data, layers->len, n_dropped);
   for (guint i = 0; i < layers->len; i++)
     {
       AdaloraHook *hook = adapter->hooks->pdata[i];
-      PeftRankLayer *layer = &g_array_index (layers, PeftRankLayer, i);
-      g_autofree float *mask = g_new (float, MAX (layer->r, 1));
 
-      for (gsize j = 0; j < layer->r; j++)
-        mask[j] = layer->score[j] > threshold;
-      if (layer->r > 0)
-        {
-          peft_param_upload (hook->mask, mask);
-          apply_mask (hook);
-        }
+      peft_param_upload (hook->mask, g_array_index (layers, PeftRankLayer, i).mask);
+      apply_mask (hook);
     }
 }
 
@@ -547,33 +602,30 @@ static gboolean
 adalora_after_step (PeftAdapter *adapter, const PeftMethodStep *step, GError **error)
 {
   const PeftRankSchedule schedule = get_schedule (adapter);
-  gint64 last = schedule.total_step - schedule.tfinal, now = (gint64) step->step;
-  gint64 initial = 0, target = schedule.target_r * (gint64) adapter->hooks->len, budget;
-  gboolean mask;
+  const gint64 initial = count_ranks (adapter);
+  const PeftRankStep now
+      = peft_rank_schedule_get_step (&schedule, (gint64) step->step, initial,
+                                     schedule.target_r * (gint64) adapter->hooks->len);
 
   for (guint i = 0; i < adapter->hooks->len; i++)
     {
       AdaloraHook *hook = adapter->hooks->pdata[i];
 
-      initial += hook->r;
-      if (hook->r > 0 && now < last)
+      if (now.measure)
         update_importance (hook, &schedule, step->grad_scale);
-      else if (hook->r > 0 && now > last)
+      if (now.hold)
         apply_mask (hook);
     }
-  if (now > last)
-    return TRUE;
-  budget = peft_rank_schedule_get_budget (&schedule, now, initial, target, &mask);
-  if (mask || now == last)
-    drop_ranks (adapter, initial - budget);
+  if (now.drop)
+    drop_ranks (adapter, initial - now.budget);
   return TRUE;
 }
 
 /* ---- Files --------------------------------------------------------------------------------- */
 
-/* The rows, or columns, of a part whose rank is left. */
+/* The rows, or columns, of a part whose rank is left, times `factor`. */
 static PeftAdapterTensor *
-cut (AdaloraHook *hook, guint part, const float *mask, gint64 left)
+cut (AdaloraHook *hook, guint part, const float *mask, gint64 left, double factor)
 {
   PeftParam *param = hook->parts[part];
   g_autofree float *values = peft_param_dup_values (param);
@@ -589,7 +641,7 @@ cut (AdaloraHook *hook, guint part, const float *mask, gint64 left)
   for (gint64 i = 0; i < rows; i++)
     for (gint64 j = 0; j < columns; j++)
       if (mask[part == PART_B ? j : i] != 0)
-        *out++ = values[i * columns + j];
+        *out++ = (float) (factor * values[i * columns + j]);
   return tensor;
 }
 
@@ -613,6 +665,7 @@ static gboolean
 adalora_convert (PeftAdapter *adapter, GPtrArray *out, PeftConfig **config, GError **error)
 {
   gint64 init_r = peft_config_get_int (adapter->config, "init_r");
+  gboolean by_rank = peft_config_get_double (adapter->config, "lora_alpha") <= 0;
   g_autoptr (PeftJson) pattern = peft_json_new_object ();
   gboolean dropped = FALSE;
 
@@ -626,8 +679,10 @@ adalora_convert (PeftAdapter *adapter, GPtrArray *out, PeftConfig **config, GErr
       for (gint64 j = 0; j < hook->r; j++)
         left += mask[j] != 0;
       dropped = dropped || left < init_r;
+      /* Without alpha the scale goes by the ranks that the file has. */
       for (guint part = 0; part < N_PARTS; part++)
-        g_ptr_array_add (out, cut (hook, part, mask, left));
+        g_ptr_array_add (out, cut (hook, part, mask, left,
+                                   by_rank && part == PART_E ? (double) hook->r / (double) MAX (left, 1) : 1));
       peft_json_set (pattern, key, describe_pattern (hook, mask, init_r));
     }
   if (!dropped)
@@ -654,7 +709,9 @@ const PeftMethod peft_method_adalora = {
   .target_defaults = targets,
   .validate = adalora_validate,
   .slot_kinds = 1u << PEFT_SLOT_LINEAR,
+  .declare = adalora_declare,
   .attach = adalora_attach,
+  .complete = adalora_complete,
   .extra_loss = adalora_extra_loss,
   .begin_training = adalora_begin_training,
   .after_step = adalora_after_step,

@@ -161,10 +161,43 @@ ia3_validate (PeftConfig *config, GError **error)
   return TRUE;
 }
 
+/* The usual names in terms of those in target_modules, of which feedforward_modules must be a part (in peft, too, which
+ * otherwise cannot read the file): a target is one of them when it ends with a usual name. */
+static PeftJson *
+narrow (const PeftJson *targets, const PeftJson *usual, GError **error)
+{
+  g_autoptr (PeftJson) names = peft_json_new_array ();
+
+  for (gsize i = 0; i < peft_json_get_length (targets); i++)
+    {
+      const char *target = peft_json_get_string (peft_json_get_element (targets, i));
+      g_autofree char *end = g_strconcat (".", target, NULL);
+      gboolean inner = FALSE;
+
+      for (gsize j = 0; j < peft_json_get_length (usual); j++)
+        {
+          const char *name = peft_json_get_string (peft_json_get_element (usual, j));
+
+          inner = inner || g_str_has_suffix (target, name);
+          if (!g_str_has_suffix (name, end))
+            continue;
+          g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                       _ ("target_modules: '%s' names feed-forward modules and others alike: expected '%s' for the "
+                          "former and longer names for the others, or feedforward_modules"),
+                       target, name);
+          return NULL;
+        }
+      if (inner)
+        peft_json_append (names, peft_json_new_string (target));
+    }
+  return g_steal_pointer (&names);
+}
+
 /* feedforward_modules = null stands for the model's usual ones. */
 static gboolean
 ia3_declare (PeftAdapter *adapter, GError **error)
 {
+  const PeftJson *targets = peft_config_get_json (adapter->config, "target_modules");
   PeftJson *names;
 
   if (peft_json_get_kind (peft_config_get_json (adapter->config, "feedforward_modules")) != PEFT_JSON_NULL)
@@ -177,6 +210,14 @@ ia3_declare (PeftAdapter *adapter, GError **error)
           _ ("feedforward_modules: there is no default for models of type '%s', so it must be set"),
           adapter->core->model_type);
       return FALSE;
+    }
+  if (peft_json_get_kind (targets) == PEFT_JSON_ARRAY)
+    {
+      g_autoptr (PeftJson) usual = names;
+
+      names = narrow (targets, usual, error);
+      if (names == NULL)
+        return FALSE;
     }
   return peft_config_set_json (adapter->config, "feedforward_modules", names,
                                PEFT_ERROR_INVALID_ARGUMENT, error);

@@ -6,22 +6,23 @@
 #include <math.h>
 #include <stdlib.h>
 
-gint64
-peft_rank_schedule_get_budget (const PeftRankSchedule *self, gint64 step, gint64 initial,
-                               gint64 target, gboolean *mask)
+PeftRankStep
+peft_rank_schedule_get_step (const PeftRankSchedule *self, gint64 step, gint64 initial,
+                             gint64 target)
 {
-  gint64 last = self->total_step - self->tfinal;
+  const gint64 last = self->total_step - self->tfinal;
   double rest;
 
-  *mask = FALSE;
-  if (step <= self->tinit)
-    return initial;
-  *mask = TRUE;
   if (step > last)
-    return target;
+    return (PeftRankStep){ .budget = target, .hold = TRUE };
+  if (step <= self->tinit)
+    return (PeftRankStep){ .budget = initial, .measure = TRUE };
   rest = 1 - (double) (step - self->tinit) / (double) (last - self->tinit);
-  *mask = step % self->delta_t == 0;
-  return (gint64) ((double) (initial - target) * (rest * rest * rest) + (double) target);
+  return (PeftRankStep){
+    .budget = (gint64) ((double) (initial - target) * (rest * rest * rest) + (double) target),
+    .measure = step < last,
+    .drop = step == last || step % self->delta_t == 0,
+  };
 }
 
 void
@@ -41,8 +42,9 @@ peft_rank_update_importance (const PeftRankSchedule *self, const float *p, const
     }
 }
 
-void
-peft_rank_score (PeftRankLayer *layer)
+/* score: [r] */
+static void
+score_layer (const PeftRankLayer *layer, float *score)
 {
   for (gsize i = 0; i < layer->r; i++)
     {
@@ -52,8 +54,8 @@ peft_rank_score (PeftRankLayer *layer)
         a += layer->average[0][i * layer->n_in + j] * layer->uncertainty[0][i * layer->n_in + j];
       for (gsize j = 0; j < layer->n_out; j++)
         b += layer->average[2][j * layer->r + i] * layer->uncertainty[2][j * layer->r + i];
-      layer->score[i] = layer->average[1][i] * layer->uncertainty[1][i]
-                        + (float) (a / (double) layer->n_in + b / (double) layer->n_out);
+      score[i] = layer->average[1][i] * layer->uncertainty[1][i]
+                 + (float) (a / (double) layer->n_in + b / (double) layer->n_out);
     }
 }
 
@@ -65,15 +67,26 @@ compare (gconstpointer a, gconstpointer b)
   return (x > y) - (x < y);
 }
 
-float
-peft_rank_find_threshold (const PeftRankLayer *layers, gsize n_layers, gint64 n_dropped)
+void
+peft_rank_drop (PeftRankLayer *layers, gsize n_layers, gint64 n_dropped)
 {
-  g_autoptr (GArray) scores = g_array_new (FALSE, FALSE, sizeof (float));
+  g_autofree float *scores = NULL;
+  g_autofree float *sorted = NULL;
+  float threshold = -INFINITY;
+  gsize n = 0;
 
   for (gsize i = 0; i < n_layers; i++)
-    g_array_append_vals (scores, layers[i].score, (guint) layers[i].r);
-  if (n_dropped <= 0 || scores->len == 0)
-    return -INFINITY;
-  qsort (scores->data, scores->len, sizeof (float), compare);
-  return g_array_index (scores, float, MIN ((guint) n_dropped, scores->len) - 1);
+    n += layers[i].r;
+  scores = g_new (float, MAX (n, 1));
+  for (gsize i = 0, at = 0; i < n_layers; at += layers[i++].r)
+    score_layer (&layers[i], scores + at);
+  if (n_dropped > 0 && n > 0)
+    {
+      sorted = g_memdup2 (scores, n * sizeof *scores);
+      qsort (sorted, n, sizeof *sorted, compare);
+      threshold = sorted[MIN ((gsize) n_dropped, n) - 1];
+    }
+  for (gsize i = 0, at = 0; i < n_layers; at += layers[i++].r)
+    for (gsize j = 0; j < layers[i].r; j++)
+      layers[i].mask[j] = scores[at + j] > threshold;
 }

@@ -264,6 +264,9 @@ peft_nn_unary (PeftTape *tape, PeftUnary op, PeftVar *x)
 
 /* ---- Reductions ---------------------------------------------------------------------------- */
 
+/* Nothing beside any norm but 0, in float32 too. */
+#define TINY_NORM 1e-30
+
 typedef struct
 {
   PeftReduce op;
@@ -282,12 +285,16 @@ reduce_backward (PeftTape *tape, PeftNode *node)
     return;
   if (state->op == PEFT_REDUCE_NORM)
     {
-      /* d‖x‖ = x / ‖x‖. */
+      /* d‖x‖ = x / ‖x‖; 0 at 0, where the smallest of numbers keeps the quotient finite. */
       const PeftView *x = peft_node_saved (tape, node, 0);
       const PeftView *y = peft_node_saved (tape, node, 1);
       g_autoptr (PeftTensor) ratio = peft_tape_alloc_like (tape, dy);
 
-      run_binary (tape, PEFT_BINARY_DIV, dy, y, &ratio->view, FALSE);
+      const PeftFillParams fill = { .x = ratio->view, .value = TINY_NORM };
+
+      peft_tape_run (tape, PEFT_KERNEL_FILL, &fill);
+      run_binary (tape, PEFT_BINARY_ADD, y, &ratio->view, &ratio->view, FALSE);
+      run_binary (tape, PEFT_BINARY_DIV, dy, &ratio->view, &ratio->view, FALSE);
       run_binary (tape, PEFT_BINARY_MUL, x, &ratio->view, &grad, accumulate);
     }
   else

@@ -344,6 +344,22 @@ make_output (PeftTrainRun *self, GError **error)
   return FALSE;
 }
 
+/* Before a checkpoint is compared with the configuration, which may learn the number of steps here. */
+static gboolean
+begin_method (PeftTrainRun *self, GError **error)
+{
+  PeftAdapter *adapter = self->adapter;
+  const guint n_notes = adapter->notes->len;
+
+  if (adapter->method == NULL || adapter->method->begin_training == NULL)
+    return TRUE;
+  if (!adapter->method->begin_training (adapter, self->total_steps, error))
+    return FALSE;
+  for (guint i = n_notes; i < adapter->notes->len; i++)
+    peft_train_note (self, adapter->notes->pdata[i]);
+  return TRUE;
+}
+
 static gboolean
 start (PeftTrainRun *self, GError **error)
 {
@@ -359,11 +375,7 @@ start (PeftTrainRun *self, GError **error)
   self->batch = peft_data_batch_new ();
   if (!peft_train_choose_sizes (self, error)
       || !peft_param_set_begin_training (self->adapter->params, self->optimizer->with_moments, error)
-      || !peft_train_reserve (self, error))
-    return FALSE;
-  /* Before a checkpoint is compared with the configuration, which may learn the number of steps here. */
-  if (self->adapter->method != NULL && self->adapter->method->begin_training != NULL
-      && !self->adapter->method->begin_training (self->adapter, self->total_steps, error))
+      || !peft_train_reserve (self, error) || !begin_method (self, error))
     return FALSE;
   peft_test_point ("load");
   if (checkpoint != NULL)

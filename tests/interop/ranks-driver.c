@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The rank allocator over recorded steps: FILE INIT_R TARGET_R TINIT TFINAL DELTA_T TOTAL BETA1 BETA2. The file has for each layer L the
- * tensors L.PART.p and L.PART.g [steps, rows, columns], PART being A, E, B. Prints a line a step: the budget, and where ranks are dropped
- * the ranks that are left, layer by layer. */
+ * tensors L.PART.p and L.PART.g [TOTAL, rows, columns], PART being A, E, B. Prints a line a step: the budget, and where ranks are dropped
+ * or stay dropped the ranks that are left, layer by layer. */
 #include "formats/peft-safetensors.h"
 #include "methods/peft-rank-allocator.h"
 
@@ -45,7 +45,7 @@ open_layer (Recorded *self, PeftSafetensors *file, guint number)
   self->layer.r = self->n[1];
   self->layer.n_in = self->n[0] / self->n[1];
   self->layer.n_out = self->n[2] / self->n[1];
-  self->layer.score = g_new0 (float, self->layer.r);
+  self->layer.mask = g_new0 (float, self->layer.r);
 }
 
 int
@@ -66,35 +66,30 @@ main (int argc, char **argv)
   };
   for (; n_layers < MAX_LAYERS && find (file, n_layers, "A", "p") != NULL; n_layers++)
     open_layer (&recorded[n_layers], file, n_layers);
-  for (gint64 step = 1, last = schedule.total_step - schedule.tfinal; step <= last; step++)
+  for (guint i = 0; i < n_layers; i++)
+    layers[i] = recorded[i].layer;
+  for (gint64 step = 1; step <= schedule.total_step; step++)
     {
-      gint64 initial = schedule.init_r * n_layers, budget;
-      gboolean mask;
+      const gint64 initial = schedule.init_r * n_layers;
+      const PeftRankStep now
+          = peft_rank_schedule_get_step (&schedule, step, initial, schedule.target_r * n_layers);
 
-      for (guint i = 0; i < n_layers; i++)
-        {
-          Recorded *r = &recorded[i];
+      for (guint i = 0; now.measure && i < n_layers; i++)
+        for (guint part = 0; part < 3; part++)
+          {
+            Recorded *r = &recorded[i];
 
-          for (guint part = 0; step < last && part < 3; part++)
             peft_rank_update_importance (&schedule, r->p[part] + (step - 1) * r->n[part],
                                          r->g[part] + (step - 1) * r->n[part], 1, r->average[part],
                                          r->uncertainty[part], r->n[part]);
-          peft_rank_score (&r->layer);
-          layers[i] = r->layer;
-        }
-      budget = peft_rank_schedule_get_budget (&schedule, step, initial, schedule.target_r * n_layers, &mask);
-      g_print ("%" G_GINT64_FORMAT " ", budget);
-      if (mask || step == last)
-        {
-          float threshold = peft_rank_find_threshold (layers, n_layers, initial - budget);
-
-          for (guint i = 0; i < n_layers; i++)
-            for (gsize j = 0; j < layers[i].r; j++)
-              g_print ("%d", layers[i].score[j] > threshold);
-        }
-      else
-        g_print ("-");
-      g_print ("\n");
+          }
+      if (now.drop)
+        peft_rank_drop (layers, n_layers, initial - now.budget);
+      g_print ("%" G_GINT64_FORMAT " ", now.budget);
+      for (guint i = 0; (now.drop || now.hold) && i < n_layers; i++)
+        for (gsize j = 0; j < layers[i].r; j++)
+          g_print ("%d", layers[i].mask[j] != 0);
+      g_print (now.drop || now.hold ? "\n" : "-\n");
     }
   for (guint i = 0; i < n_layers; i++)
     {
@@ -103,7 +98,7 @@ main (int argc, char **argv)
           g_free (recorded[i].average[part]);
           g_free (recorded[i].uncertainty[part]);
         }
-      g_free (recorded[i].layer.score);
+      g_free (recorded[i].layer.mask);
     }
   return 0;
 }

@@ -99,10 +99,90 @@ def test_resume(tmp_path, model_folder):
     assert read("whole") == read("parts")
 
 
+def test_run(tmp_path, model_folder):
+    """A whole run with clipped gradients drops the ranks that peft's drops, with its losses."""
+    folder, adapter, ours, data = model_folder("qwen2"), tmp_path / "adapter", tmp_path / "ours", tmp_path / "rows.jsonl"
+    fields = dict(init_r=4, target_r=1, tinit=3, tfinal=4, deltaT=3, lora_alpha=16, target_modules=ATTENTION, total_step=20)
+    make_adapter(folder, adapter, AdaLoraConfig, fields, tune=tune)
+    rows = batch(seed=9, rows=4, length=20)[0]
+    data.write_text("".join(json.dumps({"input_ids": row.tolist()}) + "\n" for row in rows))
+    run("train", "--model", folder, "--data", data, "--output", ours, "--adapter", adapter, "--no-shuffle", "--batch-size", 1,
+        "--max-steps", 20, "--learning-rate", 3e-3, "--schedule", "constant", "--warmup-ratio", 0, "--max-grad-norm", 0.5,
+        "--dtype", "float32", "--log-json", tmp_path / "log.jsonl")
+    losses = [s["loss"] for s in map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines()) if "step" in s and "loss" in s]
+    model = PeftModel.from_pretrained(load_oracle(folder), adapter, is_trainable=True).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3, weight_decay=0.0)
+    for step in range(20):
+        optimizer.zero_grad()
+        term, row = orthogonality(model), rows[step % 4: step % 4 + 1]
+        loss = model(input_ids=row, labels=row).loss
+        loss.backward()
+        assert torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 0.5) > 0.5
+        optimizer.step()
+        model.base_model.update_and_allocate(step + 1)
+        expected = loss.item() - term
+        assert abs(losses[step] - expected) <= 1e-3 * expected, step
+    pattern = json.loads((ours / "adapter_config.json").read_text())["rank_pattern"]
+    assert pattern == {k.removesuffix(".default"): v for k, v in model.peft_config["default"].rank_pattern.items()}
+    assert sum(sum(v) for v in pattern.values()) == len(pattern)
+
+
+def test_going_on(tmp_path, model_folder):
+    """What is left of an adapter, layers without a rank included, is trained on and loses further ranks."""
+    folder, first, second = model_folder("llama"), tmp_path / "first", tmp_path / "second"
+    fields = dict(init_r=4, target_r=1, tinit=2, tfinal=5, lora_alpha=0, target_modules=["q_proj", "v_proj", "down_proj"])
+    train(tmp_path, folder, first, "ADALORA", fields, steps=20, rate=0.02)
+    config = json.loads((first / "adapter_config.json").read_text())
+    before = config["rank_pattern"]
+    assert [] in [[i for i, left in enumerate(v) if left] for v in before.values()]
+    (first / "adapter_config.json").write_text(json.dumps(config | dict(target_r=0)))
+    result = run("train", "--model", folder, "--data", tmp_path / "rows.jsonl", "--output", second, "--adapter", first, "--max-steps", 30,
+                 "--batch-size", 2, "--learning-rate", 0.02, "--dtype", "float32", "--keep-best", "--eval-fraction", 0.5, "--eval-every", 9)
+    assert "total_step = 20: the run's 30 steps" in result.stderr + result.stdout
+    after = json.loads((second / "adapter_config.json").read_text())["rank_pattern"]
+    assert before.keys() == after.keys() and before != after
+    assert all(b or not a for k in before for a, b in zip(after[k], before[k]))
+    assert any(map(any, after.values()))
+    ids, _ = batch()
+    with torch.no_grad():
+        expected = PeftModel.from_pretrained(load_oracle(folder), second).eval()(input_ids=ids).logits
+        assert (expected - load_oracle(folder)(input_ids=ids).logits).abs().max() > 0.1
+    assert_logits(forward(tmp_path, folder, {"input_ids": ids}, second)["logits"], expected)
+
+
+@pytest.mark.parametrize("fields,steps,message", [
+    (dict(init_r=4, target_r=8), 9, "target_r: expected at most init_r"),
+    (dict(tinit=4, tfinal=6), 9, "at least 11 steps, found 9"),
+    (dict(tinit=0, tfinal=6), 7, "at least 8 steps, found 7"),
+    (dict(beta1=1.0), 9, "beta1 and beta2: expected numbers between 0 and 1"),
+])
+def test_refusals(tmp_path, model_folder, fields, steps, message):
+    data = tmp_path / "rows.jsonl"
+    data.write_text(json.dumps({"input_ids": [3, 4, 5, 6]}) + "\n")
+    sets = [a for k, v in fields.items() for a in ("--set", f"{k}={json.dumps(v)}")]
+    result = run("train", "--model", model_folder("llama"), "--data", data, "--output", tmp_path / "out", "--method", "ADALORA", *sets,
+                 "--max-steps", steps, check=False)
+    assert result.returncode in (1, 2) and message in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize("pattern,message", [
+    ({"model.layers.0.self_attn.q_proj.lora_E": [True]}, "expected a list of 3 values true or false"),
+    ({"model.layers.0.self_attn.q_proj.lora_E": [1, 0, 1]}, "expected a list of 3 values true or false"),
+    ({"model.layers.7.self_attn.q_proj.lora_E": [True] * 3}, "found 'model.layers.7.self_attn.q_proj.lora_E'"),
+])
+def test_broken_patterns(tmp_path, model_folder, pattern, message):
+    folder, adapter = model_folder("llama"), tmp_path / "adapter"
+    make_adapter(folder, adapter, AdaLoraConfig, dict(init_r=3, target_r=3, target_modules=["q_proj"], total_step=2), tune=tune)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(config | dict(rank_pattern=pattern)))
+    result = run("merge", "--model", folder, "--adapter", adapter, "--output", tmp_path / "merged", check=False)
+    assert result.returncode in (1, 2) and message in result.stderr, result.stderr
+
+
 @pytest.mark.parametrize("tinit,tfinal,interval,betas", [(10, 30, 1, (0.85, 0.85)), (0, 0, 7, (0.9, 0.7))])
 def test_schedule(tmp_path, model_folder, tinit, tfinal, interval, betas):
     """200 steps of peft, parameters and gradients recorded; on the same ones ours has the same budgets and drops the same ranks.
-    Scores are distinct here; equal ones at the threshold are dropped together, by peft and by us."""
+    Scores are distinct here; equal ones at the threshold are dropped together, by peft and by us. Then peft's file."""
     driver = os.environ.get("PEFT_RANKS_DRIVER")
     if driver is None:
         pytest.skip("PEFT_RANKS_DRIVER does not name the program")
@@ -114,8 +194,7 @@ def test_schedule(tmp_path, model_folder, tinit, tfinal, interval, betas):
     allocator, ids, expected, record = model.base_model.rankallocator, batch(rows=4, length=12)[0], [], {}
     names = sorted({n.rsplit(".lora_", 1)[0] for n, _ in model.named_parameters() if "lora_" in n})
     parameters = dict(model.named_parameters())
-    last = 200 - tfinal
-    for step in range(1, last + 1):
+    for step in range(1, 201):
         optimizer.zero_grad()
         row = ids[step % 4: step % 4 + 1]
         model(input_ids=row, labels=row).loss.backward()
@@ -125,11 +204,17 @@ def test_schedule(tmp_path, model_folder, tinit, tfinal, interval, betas):
                 p = parameters[f"{name}.lora_{part}.default"]
                 record.setdefault(f"{i}.{part}.p", []).append(p.detach().clone())
                 record.setdefault(f"{i}.{part}.g", []).append(p.grad.clone())
-        budget, pattern = allocator.update_and_allocate(model.base_model.model, step, force_mask=step == last)
-        # The allocator was given the inner model: its names lack the prefix.
-        flat = {f"base_model.model.{k}": v for k, v in (pattern or {}).items()}
-        expected.append(f"{budget} " + ("".join(str(int(b)) for n in names for b in flat[f"{n}.lora_E.default"]) if pattern else "-"))
+        model.base_model.update_and_allocate(step)
+        budget, masked = allocator.budget_schedule(step)
+        left = torch.cat([parameters[f"{n}.lora_E.default"].flatten() for n in names]) != 0
+        expected.append(f"{budget} " + ("".join(str(int(b)) for b in left) if masked or step == 200 - tfinal else "-"))
     save_file({k: torch.stack(v) for k, v in record.items()}, tmp_path / "steps.safetensors")
     args = [driver, tmp_path / "steps.safetensors", 5, 2, tinit, tfinal, interval, 200, *betas]
     ours = subprocess.run([str(a) for a in args], capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(set(expected)) > 15 and ours == expected, [(i, a, b) for i, (a, b) in enumerate(zip(ours, expected)) if a != b][:5]
+    # The file that peft writes of the ranks that are left.
+    model.save_pretrained(tmp_path / "peft")
+    with torch.no_grad():
+        logits = model.eval()(input_ids=ids).logits
+    assert json.loads((tmp_path / "peft" / "adapter_config.json").read_text())["rank_pattern"]
+    assert_logits(forward(tmp_path, model_folder("llama"), {"input_ids": ids}, tmp_path / "peft")["logits"], logits)

@@ -4,9 +4,10 @@
 import json
 
 import pytest
-from conftest import run
-from method_checks import (check_merge, check_ours_to_peft, check_peft_to_ours, check_save_stable, check_steps, make_adapter)
-from peft import IA3Config
+import torch
+from conftest import assert_logits, batch, forward, load_oracle, run
+from method_checks import (check_merge, check_ours_to_peft, check_peft_to_ours, check_save_stable, check_steps, make_adapter, train)
+from peft import IA3Config, PeftModel
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
@@ -43,6 +44,18 @@ def test_steps(tmp_path, model_folder, variant):
     make_adapter(folder, adapter, IA3Config, fields, tune=tune)
     check_steps(tmp_path, folder, adapter, rate=1e-2)
     check_save_stable(tmp_path, folder, adapter)
+
+
+def test_usual_names_among_targets(tmp_path, model_folder):
+    """Without feedforward_modules the targets decide which of the usual ones there are; peft can read the file."""
+    for targets, inner in ((["q_proj", "v_proj"], []), (["k_proj", "mlp.down_proj"], ["mlp.down_proj"])):
+        out = tmp_path / str(len(inner))
+        train(tmp_path, model_folder("llama"), out, "IA3", dict(target_modules=targets))
+        assert json.loads((out / "adapter_config.json").read_text())["feedforward_modules"] == inner
+        ids, _ = batch()
+        with torch.no_grad():
+            expected = PeftModel.from_pretrained(load_oracle(model_folder("llama")), out).eval()(input_ids=ids).logits
+        assert_logits(forward(tmp_path, model_folder("llama"), {"input_ids": ids}, out)["logits"], expected)
 
 
 def test_refusal(tmp_path, model_folder):

@@ -289,6 +289,21 @@ test_reduce (void)
 }
 
 static PeftVar *
+norm_of_nothing (PeftTape *tape, PeftVar *const *v, gconstpointer data)
+{
+  g_autoptr (PeftVar) nothing = peft_nn_sub (tape, v[0], v[0]);
+  g_autoptr (PeftVar) norm = peft_nn_reduce (tape, PEFT_REDUCE_NORM, nothing, 2);
+  return weigh_and_free (tape, peft_nn_add (tape, v[0], norm));
+}
+
+/* The gradient of a norm at 0 is 0, not 0 / 0. */
+static void
+test_norm_of_nothing (void)
+{
+  gradcheck_run ("norm of nothing", norm_of_nothing, NULL, (GradcheckLeaf[]){ SHAPE (2, 3) }, 1);
+}
+
+static PeftVar *
 softmax (PeftTape *tape, PeftVar *const *v, gconstpointer data)
 {
   return weigh_and_free (tape, peft_nn_softmax (tape, v[0]));
@@ -452,6 +467,7 @@ main (int argc, char **argv)
   g_test_add_func ("/Peft/Nodes/binary", test_binary);
   g_test_add_func ("/Peft/Nodes/unary", test_unary);
   g_test_add_func ("/Peft/Nodes/reduce", test_reduce);
+  g_test_add_func ("/Peft/Nodes/norm-of-nothing", test_norm_of_nothing);
   g_test_add_func ("/Peft/Nodes/softmax", test_softmax);
   g_test_add_func ("/Peft/Nodes/matmul", test_matmul);
   g_test_add_func ("/Peft/Nodes/views", test_views);
