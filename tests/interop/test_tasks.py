@@ -5,12 +5,12 @@ import json
 
 import pytest
 import torch
-from conftest import assert_gradient, assert_logits, forward, run
+from conftest import assert_gradient, assert_logits, forward, run, shared
 from method_checks import WEIGHTS, check_config, key_of
 from peft import IA3Config, LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from safetensors.torch import load_file
 from transformers import (AutoConfig, AutoModel, AutoModelForQuestionAnswering, AutoModelForSequenceClassification,
-                          AutoModelForTokenClassification)
+                          AutoModelForTokenClassification, AutoTokenizer)
 
 CLASSES = {
     "SEQ_CLS": AutoModelForSequenceClassification,
@@ -27,7 +27,8 @@ LENGTH = 20
 def load_oracle(task, folder, **kw):
     if task in ("SEQ_CLS", "TOKEN_CLS"):
         kw.setdefault("num_labels", N_LABELS)
-    if task == "QUESTION_ANS":
+    architecture = json.loads((folder / "config.json").read_text())["architectures"][0]
+    if task == "QUESTION_ANS" and not architecture.endswith("QuestionAnswering"):
         # Most of these classes call the model in it `transformer`, which other checkpoints do not.
         config = AutoConfig.from_pretrained(folder, attn_implementation="eager")
         torch.manual_seed(7)
@@ -91,6 +92,10 @@ def file_key(parameter):
 def run_peft(model, inputs):
     """Outputs by name, and the loss that gradients are of."""
     gradient = inputs.get("output_gradient")
+    config = model.peft_config["default"] if hasattr(model, "peft_config") else None
+    if isinstance(config, PromptTuningConfig) and "labels" in inputs and inputs["labels"].dim() == 2:
+        # Virtual positions have no labels; for tokens peft leaves it to its caller to say so.
+        inputs = {**inputs, "labels": torch.nn.functional.pad(inputs["labels"], (config.num_virtual_tokens, 0), value=-100)}
     result = model(**{k: v for k, v in inputs.items() if k != "output_gradient"})
     names = ("start_logits", "end_logits", "last_hidden_state") if not hasattr(result, "logits") else ("logits",)
     outputs = {n: getattr(result, n) for n in names if getattr(result, n, None) is not None}
@@ -334,11 +339,82 @@ def test_refusals(tmp_path, model_folder):
     assert "no loss of its own" in fails(*common, "--task", "FEATURE_EXTRACTION")
     adapter = tmp_path / "adapter"
     make_adapter("SEQ_CLS", folder, adapter, LoraConfig(task_type="SEQ_CLS", r=2, target_modules=TARGETS))
-    assert "not writing text" in fails("generate", "--model", folder, "--adapter", adapter, "--prompt", "a", "--no-special") or True
     assert "task" in fails(*common, "--adapter", adapter, "--task", "TOKEN_CLS", status=2)
     data.write_text(json.dumps({"input_ids": [1, 2, 3], "label": 0.5}) + "\n")
     assert "regression" in fails(*common, "--task", "SEQ_CLS")
     data.write_text(json.dumps({"input_ids": [1, 2, 3], "label": [0, 1]}) + "\n")
     assert "several labels" in fails(*common, "--task", "SEQ_CLS")
     data.write_text(json.dumps({"input_ids": [1, 2, 3], "label": 7}) + "\n")
-    assert "3 classes" in fails("evaluate", "--model", folder, "--adapter", adapter, "--data", data) or True
+    assert "below 3" in fails("evaluate", "--model", folder, "--adapter", adapter, "--data", data)
+
+
+WORDS = "once upon a time there was a little girl who had a big red ball and she liked to play with it in the park".split()
+
+
+def make_text_rows(task, n=8):
+    rows = []
+    for i in range(n):
+        words = WORDS[i:i + 8 + i % 3]
+        if task == "SEQ_CLS":
+            rows.append({"text": " ".join(words), "label": ["bad", "good", "so so"][i % 3]})
+            if i % 2:
+                rows[-1]["text_pair"] = " ".join(WORDS[-i - 2:])
+        elif task == "TOKEN_CLS":
+            rows.append({"tokens": words, "ner_tags": ["O" if j % 3 else "LOC" if j % 2 else "PER" for j in range(len(words))]})
+        else:
+            context = " ".join(words) + "."
+            answer = " ".join(words[2 + i % 2:4 + i % 3])
+            rows.append({"question": " ".join(WORDS[-3 - i % 3:]) + "?", "context": context,
+                         "answers": {"text": [answer], "answer_start": [context.index(answer)]}})
+    return rows
+
+
+def encode_row(task, tokenizer, row, classes):
+    """The recipes of transformers: inputs of one row."""
+    if task == "SEQ_CLS":
+        encoded = tokenizer(row["text"], row.get("text_pair"))
+        return encoded["input_ids"], {"labels": torch.tensor([classes.index(row["label"])])}
+    if task == "TOKEN_CLS":
+        encoded = tokenizer(row["tokens"], is_split_into_words=True)
+        labels, previous = [], None
+        for word in encoded.word_ids():
+            labels.append(classes.index(row["ner_tags"][word]) if word is not None and word != previous else -100)
+            previous = word
+        return encoded["input_ids"], {"labels": torch.tensor([labels])}
+    encoded = tokenizer(row["question"], row["context"], return_offsets_mapping=True)
+    offsets, parts = encoded["offset_mapping"], encoded.sequence_ids()
+    begin, text = row["answers"]["answer_start"][0], row["answers"]["text"][0]
+    context = [i for i, part in enumerate(parts) if part == 1]
+    start = max(i for i in context if offsets[i][0] <= begin)
+    end = min(i for i in context if offsets[i][1] >= begin + len(text))
+    return encoded["input_ids"], {"start_positions": torch.tensor([start]), "end_positions": torch.tensor([end])}
+
+
+@pytest.mark.parametrize("task", TRAINED)
+def test_text_rows(tmp_path, task):
+    """Rows of text are what the recipes of transformers make of them: the same mean loss under an adapter of ours."""
+    if shared() is None:
+        pytest.skip("shared/models/stories260k is not there")
+    folder, data, adapter = shared() / "models/stories260k", tmp_path / "rows.jsonl", tmp_path / "adapter"
+    rows = make_text_rows(task)
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train(folder, data, adapter, "--task", task, "--set", "r=4", "--max-steps", 25, "--learning-rate", 0.01, "--batch-size", 4)
+    ours = json.loads(run("evaluate", "--model", folder, "--adapter", adapter, "--data", data, "--dtype", "float32", "--json").stdout)
+    classes = []
+    if task != "QUESTION_ANS":
+        classes = list(json.loads((adapter / "labels.json").read_text())["label2id"])
+        assert classes == (["bad", "good", "so so"] if task == "SEQ_CLS" else ["LOC", "O", "PER"])
+    model = PeftModel.from_pretrained(load_oracle(task, folder), adapter).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    total = count = 0
+    for row in rows:
+        ids, labels = encode_row(task, tokenizer, row, classes)
+        n = (labels["labels"] != -100).sum().item() if task == "TOKEN_CLS" else 1
+        with torch.no_grad():
+            total += model(input_ids=torch.tensor([ids]), **labels).loss.item() * n
+        count += n
+    assert abs(ours["loss"] - total / count) <= 1e-4
+    if task == "QUESTION_ANS":
+        assert ours["f1"] >= ours["exact_match"] == ours["accuracy"] and ours["f1"] > 0.3
+    else:
+        assert ours["accuracy"] > 0.6
