@@ -17,6 +17,8 @@ typedef struct
   /* DoRA: the length of each output's weights, and ‖W‖² of each. NULL: plain LoRA. */
   PeftParam *magnitude;
   PeftTensor *row_squares; /* [1, out] */
+  /* Of an embedding whose head is tied: A and B as they were before the step. */
+  PeftParam *before_a, *before_b;
   gint64 rank;
   double scale;
   double embedding_scale;

@@ -15,21 +15,6 @@
  * and its own optimiser step, and both steps change the same numbers. Here the four have their own memory, and after
  * each step both pairs get the sum of the two changes. */
 
-typedef struct
-{
-  float *a, *b; /* the embedding's, as they were before the step */
-} Tie;
-
-static void
-tie_free (gpointer data)
-{
-  Tie *self = data;
-
-  g_free (self->a);
-  g_free (self->b);
-  g_free (self);
-}
-
 static gboolean
 find_pair (PeftAdapter *adapter, PeftLoraHook **embedding, PeftLoraHook **head)
 {
@@ -41,6 +26,18 @@ find_pair (PeftAdapter *adapter, PeftLoraHook **embedding, PeftLoraHook **head)
   *embedding = peft_lora_find_hook (adapter, core->embedding);
   *head = peft_lora_find_hook (adapter, core->head);
   return *embedding != NULL && *head != NULL;
+}
+
+/* The numbers before the step, in the checkpoints too. */
+static PeftParam *
+declare_before (PeftLoraHook *self, const char *suffix, PeftParam *factor)
+{
+  PeftParam *param
+      = peft_adapter_add_param (self->adapter, self->slot, suffix, 2, factor->shape, FALSE, NULL);
+
+  param->trainable = FALSE;
+  param->saved = FALSE;
+  return param;
 }
 
 gboolean
@@ -78,8 +75,8 @@ peft_lora_tie_head (PeftAdapter *adapter, GError **error)
       return FALSE;
     }
   adapter->keeps_tied = embedding->scale == head->scale && embedding->magnitude == NULL;
-  adapter->method_data = g_new0 (Tie, 1);
-  adapter->method_data_free = tie_free;
+  embedding->before_a = declare_before (embedding, "lora_before_A", embedding->a);
+  embedding->before_b = declare_before (embedding, "lora_before_B", embedding->b);
   return TRUE;
 }
 
@@ -115,45 +112,45 @@ peft_lora_tie_prepare (PeftAdapter *adapter, GError **error)
 void
 peft_lora_tie_remember (PeftAdapter *adapter)
 {
-  Tie *tie = adapter->method_data;
   PeftLoraHook *embedding, *head;
 
   if (!find_pair (adapter, &embedding, &head))
     return;
-  g_free (tie->a);
-  g_free (tie->b);
-  tie->a = peft_param_dup_values (embedding->a);
-  tie->b = peft_param_dup_values (embedding->b);
+  g_autofree float *a = peft_param_dup_values (embedding->a);
+  g_autofree float *b = peft_param_dup_values (embedding->b);
+  peft_param_upload (embedding->before_a, a);
+  peft_param_upload (embedding->before_b, b);
 }
 
 /* own [rows, columns] and turned [columns, rows] both become own + turnedᵀ - before. */
 static void
-add_changes (PeftParam *own, PeftParam *turned, float *before)
+add_changes (PeftParam *own, PeftParam *turned, PeftParam *before)
 {
   gsize rows = (gsize) own->shape[0], columns = (gsize) own->shape[1];
   g_autofree float *a = peft_param_dup_values (own);
   g_autofree float *b = peft_param_dup_values (turned);
+  g_autofree float *old = peft_param_dup_values (before);
 
   for (gsize i = 0; i < rows; i++)
     for (gsize j = 0; j < columns; j++)
       {
         gsize at = i * columns + j;
-        float sum = a[at] + (b[j * rows + i] - before[at]);
 
-        a[at] = b[j * rows + i] = before[at] = sum;
+        a[at] += b[j * rows + i] - old[at];
+        b[j * rows + i] = a[at];
       }
   peft_param_upload (own, a);
   peft_param_upload (turned, b);
+  peft_param_upload (before, a);
 }
 
 void
 peft_lora_tie_follow (PeftAdapter *adapter)
 {
-  Tie *tie = adapter->method_data;
   PeftLoraHook *embedding, *head;
 
   if (!find_pair (adapter, &embedding, &head))
     return;
-  add_changes (embedding->a, head->b, tie->a);
-  add_changes (embedding->b, head->a, tie->b);
+  add_changes (embedding->a, head->b, embedding->before_a);
+  add_changes (embedding->b, head->a, embedding->before_b);
 }

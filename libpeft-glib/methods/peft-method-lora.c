@@ -252,6 +252,8 @@ lora_prepare (PeftAdapter *adapter, GError **error)
 static gboolean
 lora_begin_training (PeftAdapter *adapter, guint64 total_steps, GError **error)
 {
+  if (!check_convertible (adapter->config, error))
+    return FALSE;
   peft_lora_tie_remember (adapter);
   return TRUE;
 }

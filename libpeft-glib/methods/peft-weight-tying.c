@@ -155,10 +155,18 @@ find_shared (PeftAdapter *adapter)
 void
 peft_weight_tying_share (PeftAdapter *adapter)
 {
+  PeftCore *core = adapter->core;
   PeftAdapterOverride *embedding = find_shared (adapter);
 
   if (embedding != NULL)
-    peft_adapter_get_override (adapter, adapter->core->head)->weight = embedding->weight;
+    peft_adapter_get_override (adapter, core->head)->weight = embedding->weight;
+  else if (!is_asked_for (adapter->config))
+    return;
+  else if (core->head == NULL || !core->head->tied)
+    peft_adapter_note (adapter, g_strdup (_ ("ensure_weight_tying has no effect: the model's head has its own weights")));
+  else if (!peft_adapter_has_hook (adapter, core->embedding))
+    peft_adapter_note (adapter, g_strdup (_ ("ensure_weight_tying has no effect: neither the embedding nor the head is "
+                                             "trained")));
 }
 
 void
