@@ -29,6 +29,11 @@ typedef struct
   double beta1;
   double beta2;
   double epsilon;
+  double momentum;
+  gboolean nesterov;
+  double loraplus_ratio;
+  double schedule_cycles;
+  double schedule_power;
   double eval_fraction;
   guint64 eval_every;
   guint64 save_every;

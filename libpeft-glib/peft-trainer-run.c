@@ -247,6 +247,11 @@ fill_options (Run *self)
   o->beta1 = s->beta1;
   o->beta2 = s->beta2;
   o->epsilon = s->epsilon;
+  o->momentum = s->momentum;
+  o->nesterov = s->nesterov;
+  o->loraplus_ratio = s->loraplus_ratio;
+  o->schedule_cycles = s->schedule_cycles;
+  o->schedule_power = s->schedule_power;
   o->warmup_ratio = s->warmup_ratio;
   o->warmup_steps = s->warmup_steps;
   o->output = s->output;

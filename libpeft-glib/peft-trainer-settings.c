@@ -32,6 +32,11 @@ enum
   SETTING_ADAM_BETA1,
   SETTING_ADAM_BETA2,
   SETTING_ADAM_EPSILON,
+  SETTING_MOMENTUM,
+  SETTING_NESTEROV,
+  SETTING_LORAPLUS_RATIO,
+  SETTING_SCHEDULE_CYCLES,
+  SETTING_SCHEDULE_POWER,
   SETTING_EVAL_FRACTION,
   SETTING_EVAL_EVERY,
   SETTING_SAVE_EVERY,
@@ -69,6 +74,11 @@ static const gsize offsets[N_SETTINGS] = {
   [SETTING_ADAM_BETA1] = G_STRUCT_OFFSET (PeftTrainerSettings, beta1),
   [SETTING_ADAM_BETA2] = G_STRUCT_OFFSET (PeftTrainerSettings, beta2),
   [SETTING_ADAM_EPSILON] = G_STRUCT_OFFSET (PeftTrainerSettings, epsilon),
+  [SETTING_MOMENTUM] = G_STRUCT_OFFSET (PeftTrainerSettings, momentum),
+  [SETTING_NESTEROV] = G_STRUCT_OFFSET (PeftTrainerSettings, nesterov),
+  [SETTING_LORAPLUS_RATIO] = G_STRUCT_OFFSET (PeftTrainerSettings, loraplus_ratio),
+  [SETTING_SCHEDULE_CYCLES] = G_STRUCT_OFFSET (PeftTrainerSettings, schedule_cycles),
+  [SETTING_SCHEDULE_POWER] = G_STRUCT_OFFSET (PeftTrainerSettings, schedule_power),
   [SETTING_EVAL_FRACTION] = G_STRUCT_OFFSET (PeftTrainerSettings, eval_fraction),
   [SETTING_EVAL_EVERY] = G_STRUCT_OFFSET (PeftTrainerSettings, eval_every),
   [SETTING_SAVE_EVERY] = G_STRUCT_OFFSET (PeftTrainerSettings, save_every),
@@ -317,7 +327,8 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    * Since: 1.0
    */
   props[SETTING_SCHEDULE] = g_param_spec_string (
-      "schedule", N_ ("Schedule"), N_ ("how the learning rate goes: constant, linear or cosine"),
+      "schedule", N_ ("Schedule"), 
+      N_ ("how the learning rate goes: constant, linear, cosine, cosine_with_restarts, polynomial or inverse_sqrt"),
       "cosine", flags);
   /**
    * PeftTrainer:warmup-ratio:
@@ -343,12 +354,62 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
   /**
    * PeftTrainer:optimizer:
    *
-   * The optimiser.
+   * The optimiser: `adamw`, `adafactor`, `sgd`, `lion`, `loraplus` or `lorafa`.
+   *
+   * `adafactor` takes its learning rate as it is, without scaling it by the parameters. `loraplus` is AdamW with another
+   * learning rate for LoRA's second factors; `lorafa` trains only those.
    *
    * Since: 1.0
    */
   props[SETTING_OPTIMIZER] = g_param_spec_string ("optimizer", N_ ("Optimiser"),
-                                                  N_ ("optimiser: adamw"), "adamw", flags);
+                                                  N_ ("optimiser: adamw, adafactor, sgd, lion, loraplus or lorafa"),
+                                                  "adamw", flags);
+  /**
+   * PeftTrainer:momentum:
+   *
+   * Momentum of the optimiser `sgd`.
+   *
+   * Since: 1.0
+   */
+  props[SETTING_MOMENTUM] = g_param_spec_double ("momentum", N_ ("Momentum"), N_ ("momentum of sgd"), 0,
+                                                 1, 0.9, flags);
+  /**
+   * PeftTrainer:nesterov:
+   *
+   * Whether the optimiser `sgd` looks ahead, as Nesterov's does.
+   *
+   * Since: 1.0
+   */
+  props[SETTING_NESTEROV] = g_param_spec_boolean (
+      "nesterov", N_ ("Nesterov"), N_ ("Nesterov's momentum, for sgd"), FALSE, flags);
+  /**
+   * PeftTrainer:loraplus-ratio:
+   *
+   * How many times higher the optimiser `loraplus` sets the learning rate of LoRA's second factors.
+   *
+   * Since: 1.0
+   */
+  props[SETTING_LORAPLUS_RATIO] = g_param_spec_double (
+      "loraplus-ratio", N_ ("LoRA+ ratio"),
+      N_ ("learning rate of B to that of A, for loraplus"), 0, G_MAXDOUBLE, 16, flags);
+  /**
+   * PeftTrainer:schedule-cycles:
+   *
+   * Number of falls of the schedule `cosine_with_restarts`.
+   *
+   * Since: 1.0
+   */
+  props[SETTING_SCHEDULE_CYCLES] = g_param_spec_double (
+      "schedule-cycles", N_ ("Cycles"), N_ ("falls of cosine_with_restarts"), 0, G_MAXDOUBLE, 1, flags);
+  /**
+   * PeftTrainer:schedule-power:
+   *
+   * Power of the schedule `polynomial`.
+   *
+   * Since: 1.0
+   */
+  props[SETTING_SCHEDULE_POWER] = g_param_spec_double (
+      "schedule-power", N_ ("Power"), N_ ("power of polynomial"), 0, G_MAXDOUBLE, 1, flags);
   /**
    * PeftTrainer:weight-decay:
    *

@@ -212,6 +212,8 @@ declare_linear (PeftLoraHook *self, GError **error)
                                     g_steal_pointer (&a));
   self->b = peft_adapter_add_param (adapter, slot, "lora_B.weight", 2, b_shape, TRUE,
                                     g_steal_pointer (&b));
+  self->b->first_factor = self->a;
+  self->b->pair_scale = self->scale;
   if (init_changes_base (init))
     {
       self->start_a = declare_start (self, "lora_start_A", a_shape);

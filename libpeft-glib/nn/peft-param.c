@@ -212,6 +212,19 @@ peft_param_set_get_n_values (PeftParamSet *self)
 }
 
 guint64
+peft_param_set_get_n_own (PeftParamSet *self)
+{
+  guint64 n = 0;
+  for (guint i = 0; i < self->params->len; i++)
+    {
+      PeftParam *param = g_ptr_array_index (self->params, i);
+      if (param->trainable || param->saved)
+        n += param_n_values (param);
+    }
+  return n;
+}
+
+guint64
 peft_param_set_get_n_trainable (PeftParamSet *self)
 {
   guint64 n = 0;
@@ -231,15 +244,24 @@ n_trained (PeftParamSet *self)
   return self->group_end[FALSE];
 }
 
+gsize
+peft_param_set_get_n_trained (PeftParamSet *self)
+{
+  return n_trained (self);
+}
+
 gboolean
-peft_param_set_begin_training (PeftParamSet *self, gboolean with_moments, GError **error)
+peft_param_set_begin_training (PeftParamSet *self, gsize n_m, gsize n_v, GError **error)
 {
   const gint64 one = 1;
+  const gsize sizes[N_FLAT] = { 0, MAX (n_trained (self), 1), n_m, n_v };
 
-  for (guint i = FLAT_GRADIENTS; i < (with_moments ? N_FLAT : FLAT_M); i++)
+  for (guint i = FLAT_GRADIENTS; i < N_FLAT; i++)
     {
       g_clear_pointer (&self->flat[i], peft_tensor_unref);
-      self->flat[i] = flat_new (self, n_trained (self), error);
+      if (sizes[i] == 0)
+        continue;
+      self->flat[i] = flat_new (self, sizes[i], error);
       if (self->flat[i] == NULL)
         {
           peft_param_set_end_training (self);
@@ -281,40 +303,74 @@ peft_param_set_zero_grad (PeftParamSet *self)
 }
 
 double
-peft_param_set_grad_norm (PeftParamSet *self)
+peft_param_set_sum_squares (PeftParamSet *self, const PeftView *x)
 {
-  PeftSumSquaresParams params
-      = { .x = self->flat[FLAT_GRADIENTS]->view, .out = self->norm->view };
+  const PeftSumSquaresParams params = { .x = *x, .out = self->norm->view };
   double sum = 0;
 
   peft_backend_run (self->backend, PEFT_KERNEL_SUM_SQUARES, &params);
   peft_tensor_download_f64 (self->norm, &sum);
-  return sqrt (sum);
+  return sum;
+}
+
+double
+peft_param_set_grad_norm (PeftParamSet *self)
+{
+  return sqrt (peft_param_set_sum_squares (self, &self->flat[FLAT_GRADIENTS]->view));
 }
 
 guint64
-peft_param_set_training_bytes (PeftParamSet *self, gboolean with_moments)
+peft_param_set_training_bytes (PeftParamSet *self, gsize n_state)
 {
-  return (guint64) n_trained (self) * peft_dtype_get_info (self->backend->real)->block_bytes
-         * (with_moments ? 3 : 1);
+  return (guint64) (n_trained (self) + n_state)
+         * peft_dtype_get_info (self->backend->real)->block_bytes;
+}
+
+static PeftView
+flat_view (PeftParamSet *self, guint which, gsize offset, gint64 length)
+{
+  PeftTensor *flat = self->flat[which];
+  gsize bytes = peft_dtype_get_info (self->backend->real)->block_bytes;
+  PeftView view = { 0 };
+
+  if (flat != NULL)
+    peft_view_init (&view, flat->view.buffer, flat->view.offset + offset * bytes,
+                    self->backend->real, 1, &length);
+  return view;
+}
+
+static void
+fill_group (PeftParamSet *self, gsize offset, gint64 length, PeftParamGroup *group)
+{
+  *group = (PeftParamGroup){
+    .w = flat_view (self, FLAT_VALUES, offset, length),
+    .g = flat_view (self, FLAT_GRADIENTS, offset, length),
+    .m = flat_view (self, FLAT_M, offset, length),
+    .v = flat_view (self, FLAT_V, offset, length),
+  };
 }
 
 gboolean
 peft_param_set_get_group (PeftParamSet *self, gboolean decay, PeftParamGroup *group)
 {
-  PeftView *views[N_FLAT] = { &group->w, &group->g, &group->m, &group->v };
   gint64 length = self->group_end[!!decay] - self->group_start[!!decay];
-  gsize bytes = peft_dtype_get_info (self->backend->real)->block_bytes;
 
   if (length == 0)
     return FALSE;
-  memset (group, 0, sizeof *group);
-  for (guint i = 0; i < N_FLAT; i++)
-    if (self->flat[i] != NULL)
-      peft_view_init (views[i], self->flat[i]->view.buffer,
-                      self->flat[i]->view.offset + self->group_start[!!decay] * bytes,
-                      self->backend->real, 1, &length);
+  fill_group (self, self->group_start[!!decay], length, group);
   return TRUE;
+}
+
+void
+peft_param_set_get_single (PeftParamSet *self, PeftParam *param, PeftParamGroup *group)
+{
+  fill_group (self, param->offset, (gint64) param_n_values (param), group);
+}
+
+PeftView
+peft_param_set_get_state (PeftParamSet *self, gboolean v, gsize offset, gsize n)
+{
+  return flat_view (self, v ? FLAT_V : FLAT_M, offset, (gint64) n);
 }
 
 void
@@ -333,9 +389,11 @@ GBytes *
 peft_param_set_download_flat (PeftParamSet *self, guint which)
 {
   PeftTensor *flat = self->flat[which];
-  gsize size = peft_view_span (&flat->view);
-  gpointer data = g_malloc (size);
+  gsize size = flat != NULL ? peft_view_span (&flat->view) : 0;
+  gpointer data = g_malloc (MAX (size, 1));
 
+  if (size == 0)
+    return g_bytes_new_take (data, 0);
   peft_buffer_download (flat->view.buffer, flat->view.offset, data, size);
   return g_bytes_new_take (data, size);
 }

@@ -117,7 +117,7 @@ account_weights (PeftEngine *self, PeftMemoryPlan *plan)
 }
 
 gboolean
-peft_engine_measure (PeftEngine *self, const PeftPass *pass, gboolean with_moments,
+peft_engine_measure (PeftEngine *self, const PeftPass *pass, gsize n_state,
                      PeftMemoryPlan *plan, GError **error)
 {
   PeftParamSet *params = self->adapter != NULL ? self->adapter->params : NULL;
@@ -127,7 +127,7 @@ peft_engine_measure (PeftEngine *self, const PeftPass *pass, gboolean with_momen
 
   *plan = (PeftMemoryPlan){ 0 };
   /* Only parameters that have gradient memory count as trained. */
-  if (begin && !peft_param_set_begin_training (params, FALSE, error))
+  if (begin && !peft_param_set_begin_training (params, 0, 0, error))
     return FALSE;
   peft_engine_round_pass (self, &rounded);
   memory = plan_pass (self, &rounded, error);
@@ -142,7 +142,7 @@ peft_engine_measure (PeftEngine *self, const PeftPass *pass, gboolean with_momen
       plan->adapter = peft_param_set_get_n_values (params)
                       * peft_dtype_get_info (self->core->backend->real)->block_bytes;
       if (pass->gradients)
-        plan->training = peft_param_set_training_bytes (params, with_moments);
+        plan->training = peft_param_set_training_bytes (params, n_state);
     }
   plan->activations = memory->activations;
   plan->scratch = memory->peak - MIN (memory->activations, memory->peak);

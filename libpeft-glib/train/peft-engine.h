@@ -49,7 +49,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (PeftEngine, peft_engine_free)
 /* What a pass needs, without allocating it. The core may live on a plan backend (peft_plan_backend_new), so that
  * nothing at all is allocated. Gradients are accounted whether or not they are there. PEFT_ERROR_UNSUPPORTED
  * names a kernel that the backend lacks. */
-gboolean peft_engine_measure (PeftEngine *self, const PeftPass *pass, gboolean with_moments,
+gboolean peft_engine_measure (PeftEngine *self, const PeftPass *pass, gsize n_state,
                               PeftMemoryPlan *plan, GError **error);
 /* Allocates for these passes (rounded up); more than once: for those of all calls. */
 gboolean peft_engine_reserve (PeftEngine *self, const PeftPass *passes, gsize n, GError **error);

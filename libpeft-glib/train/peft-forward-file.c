@@ -375,7 +375,7 @@ peft_forward_file (PeftCore *core, PeftAdapter *adapter, const PeftForwardFileOp
   if (options->state != NULL && !peft_checkpoint_load_values (adapter, options->state, error))
     return FALSE;
   if (g_cancellable_set_error_if_cancelled (cancellable, error)
-      || (options->gradients && !peft_param_set_begin_training (adapter->params, FALSE, error)))
+      || (options->gradients && !peft_param_set_begin_training (adapter->params, 0, 0, error)))
     return FALSE;
   ok = run_and_write (core, adapter, batch, has_labels, output_gradient, options, error);
   if (options->gradients)

@@ -102,18 +102,18 @@ peft_memory_get_peak (void)
 /* ---- Choosing ------------------------------------------------------------------------------ */
 
 static gboolean
-measure (PeftEngine *engine, guint32 length, gboolean with_moments, guint32 batch,
+measure (PeftEngine *engine, guint32 length, gsize n_state, guint32 batch,
          gboolean checkpointing, PeftMemoryPlan *plan, GError **error)
 {
   const PeftPass pass = {
     .batch = batch, .length = length, .n_labels = batch * length,
     .gradients = TRUE, .checkpointing = checkpointing, .training = TRUE, .extra_loss = TRUE,
   };
-  return peft_engine_measure (engine, &pass, with_moments, plan, error);
+  return peft_engine_measure (engine, &pass, n_state, plan, error);
 }
 
 gboolean
-peft_memory_choose (PeftEngine *engine, guint32 length, gboolean with_moments, guint64 available,
+peft_memory_choose (PeftEngine *engine, guint32 length, gsize n_state, guint64 available,
                     guint32 *batch_size, guint32 *micro_batch, PeftCheckpointing *checkpointing,
                     PeftMemoryPlan *plan, GError **error)
 {
@@ -131,7 +131,7 @@ peft_memory_choose (PeftEngine *engine, guint32 length, gboolean with_moments, g
   for (gboolean on = first; on <= last && !found; on++)
     for (guint32 micro = largest;; micro = (micro + 1) / 2)
       {
-        if (!measure (engine, length, with_moments, micro, on, plan, error))
+        if (!measure (engine, length, n_state, micro, on, plan, error))
           return FALSE;
         /* A micro-batch that was asked for is taken when it fits at all. */
         found = plan->total <= (*micro_batch > 0 && on == last ? available : budget);

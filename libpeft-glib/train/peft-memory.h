@@ -21,7 +21,7 @@ guint64 peft_memory_get_peak (void);      /* the process's peak resident set */
 /* Chooses what is left open (0, AUTO) so that a pass over rows of `length` fits: no checkpointing where that fits,
  * then the largest micro-batch. PEFT_ERROR_OUT_OF_MEMORY with both sizes when one row with checkpointing does not fit
  * into what is available. */
-gboolean peft_memory_choose (PeftEngine *engine, guint32 length, gboolean with_moments,
+gboolean peft_memory_choose (PeftEngine *engine, guint32 length, gsize n_state,
                              guint64 available, guint32 *batch_size, guint32 *micro_batch,
                              PeftCheckpointing *checkpointing, PeftMemoryPlan *plan,
                              GError **error);

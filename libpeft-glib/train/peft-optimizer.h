@@ -7,9 +7,13 @@
 
 typedef struct
 {
-  double learning_rate;
+  double learning_rate;      /* as the schedule has it */
+  double base_learning_rate; /* that the schedule multiplies */
   double weight_decay; /* not applied to biases and norm weights */
   double beta1, beta2, epsilon;
+  double momentum;     /* of sgd */
+  gboolean nesterov;
+  double factor_ratio; /* of loraplus: learning rate of a second factor to that of a first */
   double grad_scale;   /* of clipping */
   guint64 step;        /* from 1 */
 } PeftOptimizerStep;
@@ -18,10 +22,15 @@ typedef struct
 {
   const char *name;         /* "adamw" */
   const char *display_name; /* translatable */
-  gboolean with_moments;    /* needs m and v */
+  /* Values that it keeps from step to step, and scratch; NULL: two for each trained one. */
+  void (*get_memory) (PeftParamSet *params, gsize *n_m, gsize *n_v);
+  /* After the gradients' memory is there; NULL: nothing to do. PEFT_ERROR_UNSUPPORTED for parameters that it is not for. */
+  gboolean (*begin) (PeftParamSet *params, GError **error);
   void (*step) (PeftParamSet *params, PeftBackend *backend, const PeftOptimizerStep *step);
 } PeftOptimizer;
 
+void peft_optimizer_get_memory (const PeftOptimizer *self, PeftParamSet *params, gsize *n_m,
+                                gsize *n_v);
 /* PEFT_ERROR_INVALID_ARGUMENT with the names there are. */
 const PeftOptimizer *peft_optimizer_require (const char *name, GError **error);
 const PeftOptimizer *const *peft_optimizer_list (void); /* NULL-terminated */

@@ -8,29 +8,77 @@
 
 #include "base/peft-error.h"
 
+#define POLYNOMIAL_END 1e-7
+#define INVERSE_SQRT_TIMESCALE 10000.0 /* without a warm-up */
+
+/* From 0 to 1 between the end of the warm-up and the last step. */
 static double
-constant_factor (double progress)
+get_progress (double step, double warmup, double total)
+{
+  return (step - warmup) / MAX (total - warmup, 1);
+}
+
+static double
+constant_factor (const PeftScheduleOptions *options, double step, double warmup, double total)
 {
   return 1;
 }
 
 static double
-linear_factor (double progress)
+linear_factor (const PeftScheduleOptions *options, double step, double warmup, double total)
 {
-  return MAX (0, 1 - progress);
+  return MAX (0, 1 - get_progress (step, warmup, total));
 }
 
 static double
-cosine_factor (double progress)
+cosine_factor (const PeftScheduleOptions *options, double step, double warmup, double total)
 {
-  return MAX (0, 0.5 * (1 + cos (G_PI * progress)));
+  return MAX (0, 0.5 * (1 + cos (G_PI * get_progress (step, warmup, total))));
+}
+
+static double
+restarts_factor (const PeftScheduleOptions *options, double step, double warmup, double total)
+{
+  double progress = get_progress (step, warmup, total);
+
+  if (progress >= 1)
+    return 0;
+  return MAX (0, 0.5 * (1 + cos (G_PI * fmod (options->cycles * progress, 1))));
+}
+
+static double
+polynomial_factor (const PeftScheduleOptions *options, double step, double warmup, double total)
+{
+  const double rate = options->learning_rate;
+  double left = 1 - get_progress (step, warmup, total);
+
+  if (rate <= POLYNOMIAL_END)
+    return 1;
+  if (step > total)
+    return POLYNOMIAL_END / rate;
+  return ((rate - POLYNOMIAL_END) * pow (left, options->power) + POLYNOMIAL_END) / rate;
+}
+
+static double
+inverse_sqrt_factor (const PeftScheduleOptions *options, double step, double warmup, double total)
+{
+  double timescale = warmup > 0 ? warmup : INVERSE_SQRT_TIMESCALE;
+
+  return 1 / sqrt ((step + timescale - warmup) / timescale);
 }
 
 static const PeftSchedule constant = { "constant", N_ ("Constant"), constant_factor };
 static const PeftSchedule linear = { "linear", N_ ("Linear"), linear_factor };
 static const PeftSchedule cosine = { "cosine", N_ ("Cosine"), cosine_factor };
+static const PeftSchedule restarts
+    = { "cosine_with_restarts", N_ ("Cosine with restarts"), restarts_factor };
+static const PeftSchedule polynomial = { "polynomial", N_ ("Polynomial"), polynomial_factor };
+static const PeftSchedule inverse_sqrt
+    = { "inverse_sqrt", N_ ("Inverse square root"), inverse_sqrt_factor };
 
-static const PeftSchedule *const schedules[] = { &constant, &linear, &cosine, NULL };
+static const PeftSchedule *const schedules[] = {
+  &constant, &linear, &cosine, &restarts, &polynomial, &inverse_sqrt, NULL,
+};
 
 const PeftSchedule *const *
 peft_schedule_list (void)
@@ -55,13 +103,12 @@ peft_schedule_require (const char *name, GError **error)
 }
 
 double
-peft_schedule_get_factor (const PeftSchedule *self, guint64 step, guint64 warmup, guint64 total)
+peft_schedule_get_factor (const PeftSchedule *self, const PeftScheduleOptions *options,
+                          guint64 step, guint64 warmup, guint64 total)
 {
-  guint64 rest = total > warmup ? total - warmup : 0;
-
   if (step < warmup)
     return (double) step / (double) MAX (warmup, 1);
-  return self->factor ((double) (step - warmup) / (double) MAX (rest, 1));
+  return self->factor (options, (double) step, (double) warmup, (double) total);
 }
 
 guint64

@@ -7,10 +7,17 @@
 
 typedef struct
 {
+  double learning_rate; /* that is multiplied; polynomial's end is an absolute one */
+  double cycles;        /* of cosine_with_restarts */
+  double power;         /* of polynomial */
+} PeftScheduleOptions;
+
+typedef struct
+{
   const char *name;         /* "cosine" */
   const char *display_name; /* translatable */
-  /* After warm-up; progress from 0 to 1 between its end and the last step. */
-  double (*factor) (double progress);
+  /* Step `step` (from 0) of `total` after a warm-up of `warmup`, which is over. */
+  double (*factor) (const PeftScheduleOptions *options, double step, double warmup, double total);
 } PeftSchedule;
 
 /* PEFT_ERROR_INVALID_ARGUMENT with the names there are. */
@@ -18,7 +25,7 @@ const PeftSchedule *peft_schedule_require (const char *name, GError **error);
 const PeftSchedule *const *peft_schedule_list (void); /* NULL-terminated */
 
 /* What the learning rate of step `step` (from 0) of `total` is multiplied with. */
-double peft_schedule_get_factor (const PeftSchedule *self, guint64 step, guint64 warmup,
-                                 guint64 total);
+double peft_schedule_get_factor (const PeftSchedule *self, const PeftScheduleOptions *options,
+                                 guint64 step, guint64 warmup, guint64 total);
 /* Steps that a ratio stands for: rounded up. */
 guint64 peft_schedule_warmup_steps (double ratio, guint64 total);

@@ -30,6 +30,10 @@ peft_train_options_init (PeftTrainOptions *self)
     .accumulation = 1,
     .seed = 42,
     .optimizer = "adamw",
+    .momentum = 0.9,
+    .loraplus_ratio = 16,
+    .schedule_cycles = 1,
+    .schedule_power = 1,
     .schedule = "cosine",
     .learning_rate = -1,
     .max_grad_norm = 1,
@@ -361,6 +365,17 @@ begin_method (PeftTrainRun *self, GError **error)
 }
 
 static gboolean
+begin_optimizer (PeftTrainRun *self, GError **error)
+{
+  PeftParamSet *params = self->adapter->params;
+  gsize n_m, n_v;
+
+  peft_optimizer_get_memory (self->optimizer, params, &n_m, &n_v);
+  return peft_param_set_begin_training (params, n_m, n_v, error)
+         && (self->optimizer->begin == NULL || self->optimizer->begin (params, error));
+}
+
+static gboolean
 start (PeftTrainRun *self, GError **error)
 {
   const PeftTrainOptions *o = self->options;
@@ -374,15 +389,14 @@ start (PeftTrainRun *self, GError **error)
   self->engine = peft_engine_new (self->core, self->adapter);
   self->batch = peft_data_batch_new ();
   if (!peft_train_choose_sizes (self, error)
-      || !peft_param_set_begin_training (self->adapter->params, self->optimizer->with_moments, error)
+      || !begin_optimizer (self, error)
       || !peft_train_reserve (self, error) || !begin_method (self, error))
     return FALSE;
   peft_test_point ("load");
   if (checkpoint != NULL)
     {
       if (!peft_train_state_check (self, checkpoint, error)
-          || !peft_checkpoint_restore (checkpoint, self->adapter, self->optimizer->with_moments,
-                                       error))
+          || !peft_checkpoint_restore (checkpoint, self->adapter, TRUE, error))
         return FALSE;
       self->resumed_from = self->saved_step = checkpoint->step;
       if (!isnan (self->state.eval_loss) && self->state.best_step == self->state.step)
@@ -481,7 +495,7 @@ clear (PeftTrainRun *self)
 static guint64
 count_all (PeftAdapter *adapter)
 {
-  guint64 own = peft_param_set_get_n_values (adapter->params);
+  guint64 own = peft_param_set_get_n_own (adapter->params);
 
   return adapter->method == NULL ? own : own + peft_core_get_n_parameters (adapter->core);
 }

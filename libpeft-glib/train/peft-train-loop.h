@@ -36,6 +36,10 @@ typedef struct
   double learning_rate, weight_decay, max_grad_norm, beta1, beta2, epsilon;
   double warmup_ratio;       /* when warmup_steps < 0 */
   gint64 warmup_steps;
+  double momentum;           /* of sgd; 0.9 */
+  gboolean nesterov;
+  double loraplus_ratio;     /* 16 */
+  double schedule_cycles, schedule_power; /* 1, 1 */
 
   /* Output. */
   const char *output;        /* folder; NULL: nothing is written */

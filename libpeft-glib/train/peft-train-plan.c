@@ -110,9 +110,11 @@ peft_train_choose_sizes (PeftTrainRun *self, GError **error)
 {
   const PeftTrainOptions *o = self->options;
   guint64 available = o->memory > 0 ? o->memory : peft_memory_get_available ();
+  gsize n_m, n_v;
 
+  peft_optimizer_get_memory (self->optimizer, self->adapter->params, &n_m, &n_v);
   if (!peft_memory_choose (self->engine, longest_sample (o->train, self->samples),
-                           self->optimizer->with_moments, available, &self->batch_size,
+                           n_m + n_v, available, &self->batch_size,
                            &self->micro_batch, &self->checkpointing, &self->plan, error))
     return FALSE;
   self->n_batches = peft_data_order_get_n_batches (self->order, self->batch_size, 1);

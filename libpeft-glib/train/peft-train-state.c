@@ -70,6 +70,11 @@ choices_to_json (PeftTrainRun *self)
   peft_json_set (json, "optimizer", peft_json_new_string (self->optimizer->name));
   peft_json_set (json, "learning_rate", peft_json_new_double (self->learning_rate));
   peft_json_set (json, "weight_decay", peft_json_new_double (o->weight_decay));
+  peft_json_set (json, "momentum", peft_json_new_double (o->momentum));
+  peft_json_set (json, "nesterov", peft_json_new_boolean (o->nesterov));
+  peft_json_set (json, "loraplus_ratio", peft_json_new_double (o->loraplus_ratio));
+  peft_json_set (json, "schedule_cycles", peft_json_new_double (o->schedule_cycles));
+  peft_json_set (json, "schedule_power", peft_json_new_double (o->schedule_power));
   peft_json_set (json, "max_grad_norm", peft_json_new_double (o->max_grad_norm));
   peft_json_set (json, "adam_beta1", peft_json_new_double (o->beta1));
   peft_json_set (json, "adam_beta2", peft_json_new_double (o->beta2));

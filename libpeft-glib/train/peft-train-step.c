@@ -152,9 +152,14 @@ peft_train_step (PeftTrainRun *self, GError **error)
   PeftParamSet *params = self->adapter->params;
   gint64 start = g_get_monotonic_time ();
   StepSums sums = { 0 };
+  const PeftScheduleOptions schedule = { self->learning_rate, o->schedule_cycles, o->schedule_power };
   PeftOptimizerStep step = {
+    .base_learning_rate = self->learning_rate,
+    .momentum = o->momentum,
+    .nesterov = o->nesterov,
+    .factor_ratio = o->loraplus_ratio,
     .learning_rate = self->learning_rate
-                     * peft_schedule_get_factor (self->schedule, self->state.step, self->warmup,
+                     * peft_schedule_get_factor (self->schedule, &schedule, self->state.step, self->warmup,
                                                  self->total_steps),
     .weight_decay = o->weight_decay,
     .beta1 = o->beta1,

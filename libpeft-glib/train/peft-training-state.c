@@ -59,7 +59,7 @@ peft_training_state_save (PeftAdapter *adapter, const char *path, GError **error
   g_autoptr (GBytes) m = peft_param_set_download_flat (params, FLAT_M);
   g_autoptr (GBytes) v = peft_param_set_download_flat (params, FLAT_V);
   const guint8 *data = g_bytes_get_data (values, NULL);
-  const gint64 n_moments = g_bytes_get_size (m) / size;
+  const gint64 n_m = g_bytes_get_size (m) / size, n_v = g_bytes_get_size (v) / size;
 
   for (guint i = 0; i < peft_param_set_get_n (params); i++)
     {
@@ -68,8 +68,8 @@ peft_training_state_save (PeftAdapter *adapter, const char *path, GError **error
       add_entry (entries, param_name (param), real, param->n_dims, param->shape,
                  data + param->offset * size, param_n_values (param) * size);
     }
-  add_entry (entries, NAME_M, real, 1, &n_moments, g_bytes_get_data (m, NULL), g_bytes_get_size (m));
-  add_entry (entries, NAME_V, real, 1, &n_moments, g_bytes_get_data (v, NULL), g_bytes_get_size (v));
+  add_entry (entries, NAME_M, real, 1, &n_m, g_bytes_get_data (m, NULL), g_bytes_get_size (m));
+  add_entry (entries, NAME_V, real, 1, &n_v, g_bytes_get_data (v, NULL), g_bytes_get_size (v));
   return peft_safetensors_save (path, (const PeftTensorEntry *) entries->data, entries->len, NULL,
                                 error);
 }
@@ -136,21 +136,28 @@ find_entry (const PeftSafetensors *file, const char *name, guint n_dims, const g
   return entry;
 }
 
-static GBytes *
-load_moments (PeftAdapter *adapter, const PeftSafetensors *file, const char *name, GError **error)
+/* m or v, as long as this run's optimiser has it. */
+static gboolean
+load_moments (PeftAdapter *adapter, const PeftSafetensors *file, const char *name, guint which,
+              GError **error)
 {
   const PeftDType real = adapter->core->backend->real;
   const guint64 size = peft_dtype_get_info (real)->block_bytes;
-  g_autoptr (GBytes) now = peft_param_set_download_flat (adapter->params, FLAT_M);
+  g_autoptr (GBytes) now = peft_param_set_download_flat (adapter->params, which);
   const gint64 n = g_bytes_get_size (now) / size;
-  const PeftTensorEntry *entry = find_entry (file, name, 1, &n, error);
+  g_autoptr (GBytes) values = NULL;
+  const PeftTensorEntry *entry;
   guint8 *data;
 
+  if (n == 0)
+    return TRUE;
+  entry = find_entry (file, name, 1, &n, error);
   if (entry == NULL)
-    return NULL;
+    return FALSE;
   data = g_malloc (n * size);
   convert (entry, real, data, n);
-  return g_bytes_new_take (data, n * size);
+  values = g_bytes_new_take (data, n * size);
+  return peft_param_set_upload_flat (adapter->params, which, values, error);
 }
 
 gboolean
@@ -163,8 +170,6 @@ peft_training_state_load (PeftAdapter *adapter, const char *path, gboolean with_
   g_autoptr (PeftSafetensors) file = peft_safetensors_open (path, error);
   g_autoptr (GBytes) now = NULL;
   g_autoptr (GBytes) values = NULL;
-  g_autoptr (GBytes) m = NULL;
-  g_autoptr (GBytes) v = NULL;
   guint8 *data;
   gsize n_bytes;
 
@@ -185,12 +190,8 @@ peft_training_state_load (PeftAdapter *adapter, const char *path, gboolean with_
       convert (entry, real, data + param->offset * size, param_n_values (param));
     }
   if (with_moments
-      && ((m = load_moments (adapter, file, NAME_M, error)) == NULL
-          || (v = load_moments (adapter, file, NAME_V, error)) == NULL))
-    return FALSE;
-  if (with_moments
-      && (!peft_param_set_upload_flat (params, FLAT_M, m, error)
-          || !peft_param_set_upload_flat (params, FLAT_V, v, error)))
+      && (!load_moments (adapter, file, NAME_M, FLAT_M, error)
+          || !load_moments (adapter, file, NAME_V, FLAT_V, error)))
     return FALSE;
   return peft_param_set_upload_flat (params, FLAT_VALUES, values, error);
 }

@@ -446,7 +446,7 @@ test_gradients (void)
 
   tiny_randomise (adapter, 0.3);
   peft_adapter_set_active (adapter, TRUE, 1.0);
-  g_assert_true (peft_param_set_begin_training (adapter->params, FALSE, &error));
+  g_assert_true (peft_param_set_begin_training (adapter->params, 0, 0, &error));
   peft_param_set_zero_grad (adapter->params);
   tiny_loss (core, TRUE);
   for (guint i = 0; i < peft_param_set_get_n (adapter->params); i++)

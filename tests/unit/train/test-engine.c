@@ -123,7 +123,7 @@ test_checkpointing (Fixture *fixture, gconstpointer data)
   double a, b, c;
 
   tiny_randomise (adapter, 0.1);
-  g_assert_true (peft_param_set_begin_training (adapter->params, FALSE, NULL));
+  g_assert_true (peft_param_set_begin_training (adapter->params, 0, 0, NULL));
   without = gradients (engine, adapter, batch, FALSE, TRUE, &a);
   with = gradients (engine, adapter, batch, TRUE, TRUE, &b);
   calm = gradients (engine, adapter, batch, TRUE, FALSE, &c);
@@ -147,7 +147,7 @@ test_gradient (Fixture *fixture, gconstpointer data)
   const double *grad;
 
   tiny_randomise (adapter, 0.3);
-  g_assert_true (peft_param_set_begin_training (adapter->params, FALSE, NULL));
+  g_assert_true (peft_param_set_begin_training (adapter->params, 0, 0, NULL));
   bytes = gradients (engine, adapter, batch, FALSE, FALSE, &loss);
   grad = g_bytes_get_data (bytes, NULL);
   for (guint i = 0; i < peft_param_set_get_n (adapter->params); i += 3)
@@ -197,7 +197,9 @@ test_plan (Fixture *fixture, gconstpointer data)
 
       g_assert_true (peft_engine_measure (engine, &pass, TRUE, &plan, &error));
       g_assert_no_error (error);
-      g_assert_true (peft_param_set_begin_training (adapter->params, TRUE, NULL));
+      g_assert_true (peft_param_set_begin_training (
+          adapter->params, peft_param_set_get_n_trained (adapter->params),
+          peft_param_set_get_n_trained (adapter->params), NULL));
       g_bytes_unref (gradients (engine, adapter, batch, checkpointing, TRUE, &loss));
       g_assert_cmpuint (plan.activations + plan.scratch, ==, peft_engine_get_reserved (engine));
       g_assert_cmpuint (peft_engine_get_peak (engine), ==, peft_engine_get_reserved (engine));

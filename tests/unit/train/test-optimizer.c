@@ -40,7 +40,7 @@ run_steps (const char *device, double tolerance)
                                   g_memdup2 (start_decayed, sizeof start_decayed));
   peft_param_set_allocate (set, &error);
   g_assert_no_error (error);
-  peft_param_set_begin_training (set, adamw->with_moments, &error);
+  peft_param_set_begin_training (set, peft_param_set_get_n_trained (set), peft_param_set_get_n_trained (set), &error);
   g_assert_no_error (error);
 
   for (guint i = 0; i < 3; i++)

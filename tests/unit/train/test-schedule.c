@@ -4,7 +4,7 @@
 #include "base/peft-error.h"
 #include "train/peft-schedule.h"
 
-/* Values of transformers' get_NAME_schedule_with_warmup (optimizer, 3, 11). */
+/* Values of transformers' get_NAME_schedule_with_warmup (optimizer, 3, 11) at a rate of 0.01. */
 
 #define WARMUP 3
 #define TOTAL 11
@@ -20,7 +20,19 @@ static const struct
   { "cosine",
     { 0, 1 / 3.0, 2 / 3.0, 1, 0.9619397662556434, 0.8535533905932737, 0.6913417161825449, 0.5,
       0.30865828381745514, 0.14644660940672627, 0.03806023374435663, 0 } },
+  { "cosine_with_restarts", /* num_cycles 2 */
+    { 0, 1 / 3.0, 2 / 3.0, 1, 0.8535533905932738, 0.5, 0.14644660940672627, 1,
+      0.8535533905932738, 0.5, 0.14644660940672627, 0 } },
+  { "polynomial", /* power 2 */
+    { 0, 1 / 3.0, 2 / 3.0, 1, 0.7656273437500001, 0.5625043750000001, 0.39063109375, 0.2500075,
+      0.14063359375000004, 0.06250937499999999, 0.015634843750000002, 1e-5 } },
+  { "inverse_sqrt",
+    { 0, 1 / 3.0, 2 / 3.0, 1, 0.8660254037844386, 0.7745966692414834, 0.7071067811865475,
+      0.6546536707079771, 0.6123724356957945, 0.5773502691896258, 0.5477225575051661,
+      0.5222329678670935 } },
 };
+
+static const PeftScheduleOptions options = { 0.01, 2, 2 };
 
 static void
 test_values (void)
@@ -32,7 +44,7 @@ test_values (void)
 
       g_assert_no_error (error);
       for (guint64 step = 0; step < G_N_ELEMENTS (expected[i].values); step++)
-        g_assert_cmpfloat_with_epsilon (peft_schedule_get_factor (schedule, step, WARMUP, TOTAL),
+        g_assert_cmpfloat_with_epsilon (peft_schedule_get_factor (schedule, &options, step, WARMUP, TOTAL),
                                         expected[i].values[step], 1e-15);
     }
 }
@@ -44,10 +56,10 @@ test_edges (void)
   const PeftSchedule *linear = peft_schedule_require ("linear", NULL);
 
   /* Without warm-up the first step has the full rate. */
-  g_assert_cmpfloat (peft_schedule_get_factor (cosine, 0, 0, 10), ==, 1);
+  g_assert_cmpfloat (peft_schedule_get_factor (cosine, &options, 0, 0, 10), ==, 1);
   /* More warm-up than steps, and steps beyond the end. */
-  g_assert_cmpfloat (peft_schedule_get_factor (linear, 5, 20, 10), ==, 0.25);
-  g_assert_cmpfloat (peft_schedule_get_factor (linear, 50, 2, 10), ==, 0);
+  g_assert_cmpfloat (peft_schedule_get_factor (linear, &options, 5, 20, 10), ==, 0.25);
+  g_assert_cmpfloat (peft_schedule_get_factor (linear, &options, 50, 2, 10), ==, 0);
   g_assert_cmpuint (peft_schedule_warmup_steps (0.03, 100), ==, 3);
   g_assert_cmpuint (peft_schedule_warmup_steps (0.03, 101), ==, 4);
   g_assert_cmpuint (peft_schedule_warmup_steps (0, 100), ==, 0);

@@ -115,7 +115,7 @@ test_losses (Fixture *f, gconstpointer unused)
   g_assert_true (peft_evaluate (core, set, 7, NULL, NULL, NULL, &all, &error));
   g_assert_cmpfloat_with_epsilon (one.loss, all.loss, 1e-9);
   g_assert_cmpuint (one.tokens, ==, all.tokens);
-  g_assert_true (peft_param_set_begin_training (adapter->params, FALSE, &error));
+  g_assert_true (peft_param_set_begin_training (adapter->params, 0, 0, &error));
   for (guint on = 0; on < 2; on++)
     {
       const PeftPassOptions options = { .gradients = TRUE, .checkpointing = on, .training = TRUE };
