@@ -283,10 +283,9 @@ add_copy (PeftAdapter *self,
                 : frozen == slot->weight ? peft_init_normal (self, key, peft_view_n_values (&frozen->view),
                                                              self->core->initializer_range)
                                          : peft_init_zeros (self, peft_view_n_values (&frozen->view));
-      if (initial == NULL)
-        return slot->fresh ? peft_param_set_add (self->params, key, frozen->view.n_dims,
-                                                 frozen->view.shape, decay, NULL)
-                           : NULL;
+      /* What peft_init_* cannot have is found out when all is declared. */
+      if (initial == NULL && !slot->fresh)
+        return NULL;
     }
   return peft_param_set_add (self->params, key, frozen->view.n_dims, frozen->view.shape, decay,
                              initial);
@@ -427,6 +426,15 @@ declare_hooks (PeftAdapter *self, PeftTargets *targets, GError **error)
   return TRUE;
 }
 
+static gboolean
+has_start_values (PeftAdapter *self, GError **error)
+{
+  if (self->out_of_memory)
+    g_set_error (error, PEFT_ERROR, PEFT_ERROR_OUT_OF_MEMORY,
+                 _ ("no memory for the start values of the adapter '%s'"), self->name);
+  return !self->out_of_memory;
+}
+
 PeftAdapter *
 peft_adapter_declare (PeftCore *core,
                       PeftConfig *config,
@@ -459,12 +467,8 @@ peft_adapter_declare (PeftCore *core,
       || !declare_biases (self, error))
     return NULL;
   peft_weight_tying_share (self);
-  if (self->out_of_memory)
-    {
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_OUT_OF_MEMORY,
-                   _ ("no memory for the start values of the adapter '%s'"), name);
-      return NULL;
-    }
+  if (!has_start_values (self, error))
+    return NULL;
   fill_config (self, targets);
   return g_steal_pointer (&self);
 }
@@ -501,7 +505,7 @@ peft_adapter_new_full (PeftCore *core, GError **error)
         peft_adapter_get_override (self, slot)->weight
             = peft_adapter_get_override (self, core->embedding)->weight;
     }
-  if (!peft_param_set_allocate (self->params, error))
+  if (!has_start_values (self, error) || !peft_param_set_allocate (self->params, error))
     return NULL;
   return g_steal_pointer (&self);
 }
