@@ -94,7 +94,7 @@ test_unknown (void)
 {
   g_autoptr (GError) error = NULL;
 
-  g_assert_null (peft_optimizer_require ("sgd", &error));
+  g_assert_null (peft_optimizer_require ("adam", &error));
   g_assert_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT);
 }
 

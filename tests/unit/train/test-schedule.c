@@ -73,7 +73,8 @@ test_unknown (void)
   g_assert_null (peft_schedule_require ("triangle", &error));
   g_assert_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT);
   g_assert_cmpstr (error->message, ==,
-                   "schedule: expected one of constant, linear, cosine, found “triangle”");
+                   "schedule: expected one of constant, linear, cosine, "
+                   "cosine_with_restarts, polynomial, inverse_sqrt, found “triangle”");
 }
 
 int

@@ -426,7 +426,7 @@ test_refusals (Fixture *fixture, gconstpointer data)
   REFUSED (options.learning_rate = NAN, "learning rate");
   REFUSED (options.warmup_ratio = 2, "warm-up");
   REFUSED (options.beta2 = 1, "betas");
-  REFUSED (options.optimizer = "sgd", "optimizer: expected one of adamw");
+  REFUSED (options.optimizer = "adam", "optimizer: expected one of adamw");
   REFUSED (options.schedule = "", "schedule: expected one of constant");
   REFUSED (options.keep_best = TRUE, "evaluation data");
   REFUSED (options.memory = 1000, "of memory, of which");
