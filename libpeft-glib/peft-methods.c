@@ -28,6 +28,34 @@ peft_methods_list (void)
   return g_strv_builder_end (names);
 }
 
+static PeftJson *
+describe_preset (const PeftPresetField *fields)
+{
+  PeftJson *out = peft_json_new_object ();
+
+  for (guint i = 0; i < PEFT_PRESET_MAX_FIELDS && fields[i].field != NULL; i++)
+    peft_json_set (out, fields[i].field,
+                   peft_json_parse (fields[i].value, -1, PEFT_JSON_PARSE_DEFAULT, NULL));
+  return out;
+}
+
+static PeftJson *
+describe (const char *name, GError **error)
+{
+  PeftJson *out = peft_method_describe (name, error);
+  gsize n;
+  const PeftPreset *list = peft_preset_list (&n);
+  PeftJson *presets;
+
+  if (out == NULL)
+    return NULL;
+  presets = peft_json_new_object ();
+  for (gsize i = 0; i < n; i++)
+    peft_json_set (presets, list[i].name, describe_preset (peft_method_find (name)->presets[i]));
+  peft_json_set (out, "presets", presets);
+  return out;
+}
+
 /**
  * peft_methods_to_json:
  * @name: (nullable): a method's name, in any case; `NULL`: all of them
@@ -35,7 +63,8 @@ peft_methods_list (void)
  *
  * Describes methods as JSON.
  *
- * A method is an object with `name`, `display_name`, `summary`, `learning_rate` and `fields`; a field has `name`,
+ * A method is an object with `name`, `display_name`, `summary`, `good_for` (when to choose it), `cost`, `learning_rate`,
+ * `presets` (fields by the preset's name) and `fields`; a field has `name`,
  * `type`, `default`, `minimum`, `maximum`, `choices`, `group`, `description` and `supported`. Without @name it is an
  * object whose `methods` are all of them.
  *
@@ -51,13 +80,13 @@ peft_methods_to_json (const char *name, GError **error)
 
   if (name != NULL)
     {
-      json = peft_method_describe (name, error);
+      json = describe (name, error);
       return json != NULL ? peft_json_to_string (json, PEFT_JSON_WRITE_INDENT) : NULL;
     }
   json = peft_json_new_object ();
   list = peft_json_new_array ();
   for (const PeftMethod *const *method = peft_method_list (); *method != NULL; method++)
-    peft_json_append (list, peft_method_describe ((*method)->name, NULL));
+    peft_json_append (list, describe ((*method)->name, NULL));
   peft_json_set (json, "methods", list);
   return peft_json_to_string (json, PEFT_JSON_WRITE_INDENT);
 }
@@ -85,15 +114,7 @@ peft_presets_to_json (void)
       PeftJson *fields = peft_json_new_object ();
 
       for (const PeftMethod *const *method = peft_method_list (); *method != NULL; method++)
-        {
-          PeftJson *own = peft_json_new_object ();
-          const PeftPresetField *field = (*method)->presets[i];
-
-          for (guint j = 0; j < PEFT_PRESET_MAX_FIELDS && field[j].field != NULL; j++)
-            peft_json_set (own, field[j].field,
-                           peft_json_parse (field[j].value, -1, PEFT_JSON_PARSE_DEFAULT, NULL));
-          peft_json_set (fields, (*method)->name, own);
-        }
+        peft_json_set (fields, (*method)->name, describe_preset ((*method)->presets[i]));
       peft_json_set (preset, "name", peft_json_new_string (presets[i].name));
       peft_json_set (preset, "display_name", peft_json_new_string (_ (presets[i].display_name)));
       peft_json_set (preset, "summary", peft_json_new_string (_ (presets[i].summary)));

@@ -314,6 +314,8 @@ peft_method_describe (const char *peft_type, GError **error)
   peft_json_set (out, "name", peft_json_new_string (method->name));
   peft_json_set (out, "display_name", peft_json_new_string (_ (method->display_name)));
   peft_json_set (out, "summary", peft_json_new_string (_ (method->summary)));
+  peft_json_set (out, "good_for", peft_json_new_string (_ (method->good_for)));
+  peft_json_set (out, "cost", peft_json_new_string (_ (method->cost)));
   peft_json_set (out, "learning_rate", peft_json_new_double (method->learning_rate));
   for (gsize i = 0; i < peft_config_class_get_n_fields (klass); i++)
     peft_json_append (fields, describe_field (peft_config_class_get_field (klass, i)));

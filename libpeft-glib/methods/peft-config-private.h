@@ -34,6 +34,6 @@ void peft_config_set_unknown (PeftConfig *self, PeftJson *unknown);
 PeftConfig *peft_config_new_from_tree (const PeftJson *tree, GError **error);
 PeftJson *peft_config_to_tree (PeftConfig *self);
 
-/* {"name":"LORA","display_name":…,"summary":…,"learning_rate":…,"fields":[{"name","type","default",
+/* {"name":"LORA","display_name":…,"summary":…,"good_for":…,"cost":…,"learning_rate":…,"fields":[{"name","type","default",
  * "minimum","maximum","choices","group","description","supported"}…]}; NULL for an unknown name. */
 PeftJson *peft_method_describe (const char *peft_type, GError **error);
