@@ -69,5 +69,13 @@ peft_lycoris_mask (PeftLycorisHook *self, PeftTape *tape, gint64 n, gboolean sca
   if (!scaled)
     return peft_nn_scale (tape, kept, 1 - self->rank_dropout);
   g_autoptr (PeftVar) mean = peft_nn_reduce (tape, PEFT_REDUCE_MEAN, kept, 1);
-  return peft_nn_div (tape, kept, mean);
+  /* Changes no other mean than that of a mask that keeps nothing, where peft divides by zero. */
+  const gint64 one = 1;
+  g_autoptr (PeftTensor) least = peft_tape_alloc (tape, tape->backend->real, 1, &one);
+  const PeftFillParams fill_least = { .x = least->view, .value = 1e-30 };
+
+  peft_tape_run (tape, PEFT_KERNEL_FILL, &fill_least);
+  g_autoptr (PeftVar) tiny = peft_tape_constant (tape, least);
+  g_autoptr (PeftVar) divisor = peft_nn_add (tape, mean, tiny);
+  return peft_nn_div (tape, kept, divisor);
 }

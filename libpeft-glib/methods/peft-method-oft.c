@@ -131,16 +131,32 @@ typedef struct
   PeftOftRotation rotation;
 } OftHook;
 
-static PeftVar *
-oft_before (PeftSlotHook *hook, PeftTape *tape, PeftSlot *slot, PeftVar *x)
+/* A rotation times a number is none. */
+static gboolean
+check_weight (PeftSlotHook *hook, PeftSlot *slot, double factor, GError **error)
 {
+  if (hook->weight * factor == 1)
+    return TRUE;
+  g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
+               _ ("%s: the rotations of an OFT adapter cannot be weighted; expected the weight 1, found %g"),
+               slot->path, hook->weight * factor);
+  return FALSE;
+}
+
+static PeftVar *
+rotate (PeftSlotHook *hook, PeftTape *tape, PeftSlot *slot, PeftVar *x)
+{
+  GError *error = NULL;
+
+  if (!check_weight (hook, slot, 1, &error))
+    peft_tape_fail (tape, error);
   return peft_oft_rotate (&((OftHook *) hook)->rotation, tape, x);
 }
 
 static PeftVar *
 oft_after_embedding (PeftSlotHook *hook, PeftTape *tape, PeftSlot *slot, PeftTensor *ids, PeftVar *y)
 {
-  PeftVar *out = peft_oft_rotate (&((OftHook *) hook)->rotation, tape, y);
+  PeftVar *out = rotate (hook, tape, slot, y);
 
   peft_var_unref (y);
   return out;
@@ -156,9 +172,13 @@ oft_merge (PeftSlotHook *hook, PeftSlot *slot, float *weight, float **bias, doub
   gsize rows = (gsize) (embedding ? slot->in_features : slot->out_features);
   gsize columns = (gsize) (embedding ? slot->out_features : slot->in_features);
   gsize b = (gsize) rotation->block;
-  g_autofree double *matrices = peft_oft_rotation_read (rotation);
-  g_autofree float *old = g_new (float, columns);
+  g_autofree double *matrices = NULL;
+  g_autofree float *old = NULL;
 
+  if (!check_weight (hook, slot, factor, error))
+    return FALSE;
+  matrices = peft_oft_rotation_read (rotation);
+  old = g_new (float, columns);
   for (gsize i = 0; i < rows; i++)
     {
       float *row = weight + i * columns;
@@ -178,23 +198,16 @@ oft_merge (PeftSlotHook *hook, PeftSlot *slot, float *weight, float **bias, doub
   return TRUE;
 }
 
-static void
-oft_hook_free (PeftSlotHook *hook)
-{
-  peft_oft_rotation_clear (&((OftHook *) hook)->rotation);
-  g_free (hook);
-}
-
 static const PeftSlotHookClass oft_linear_class = {
-  .before = oft_before,
+  .before = rotate,
   .merge = oft_merge,
-  .free = oft_hook_free,
+  .free = (void (*) (PeftSlotHook *)) g_free,
 };
 
 static const PeftSlotHookClass oft_embedding_class = {
   .after_embedding = oft_after_embedding,
   .merge = oft_merge,
-  .free = oft_hook_free,
+  .free = (void (*) (PeftSlotHook *)) g_free,
 };
 
 /* The divisor of n nearest to `wanted`, the smaller of two. */
@@ -266,7 +279,7 @@ oft_attach (PeftAdapter *adapter, PeftSlot *slot, GError **error)
           : peft_init_normal (adapter, key, n_values, 0.1));
   if (!peft_oft_rotation_init (&hook->rotation, adapter, param, block, n / block, error))
     {
-      oft_hook_free (&hook->parent);
+      g_free (hook);
       return NULL;
     }
   return &hook->parent;

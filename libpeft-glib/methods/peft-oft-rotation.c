@@ -3,20 +3,40 @@
 
 #include "methods/peft-oft-rotation.h"
 
+#include <inttypes.h>
+#include <glib/gi18n-lib.h>
 #include <math.h>
 #include <string.h>
 
 #include "methods/peft-config-private.h"
 
-static gboolean
-make_constants (PeftOftRotation *self, PeftBackend *backend, GError **error)
+static void
+constants_free (PeftOftConstants *self)
 {
-  const gint64 b = self->block, n = b * b;
-  const gint64 square[3] = { 1, b, b };
-  g_autofree gint32 *index = g_new (gint32, n);
-  g_autofree float *sign = g_new (float, n);
-  g_autofree float *identity = g_new0 (float, n);
+  g_clear_pointer (&self->index, peft_tensor_unref);
+  g_clear_pointer (&self->sign, peft_tensor_unref);
+  g_clear_pointer (&self->identity, peft_tensor_unref);
+  g_free (self);
+}
 
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (PeftOftConstants, constants_free)
+
+static PeftOftConstants *
+constants_new (PeftBackend *backend, gint64 b, GError **error)
+{
+  g_autoptr (PeftOftConstants) self = g_new0 (PeftOftConstants, 1);
+  const gint64 n = b * b;
+  const gint64 square[3] = { 1, b, b };
+  g_autofree gint32 *index = g_try_new (gint32, n);
+  g_autofree float *sign = g_try_new (float, n);
+  g_autofree float *identity = g_try_new0 (float, n);
+
+  if (index == NULL || sign == NULL || identity == NULL)
+    {
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_OUT_OF_MEMORY,
+                   _ ("no memory for rotations of size %" PRIi64), b);
+      return NULL;
+    }
   for (gint64 i = 0; i < b; i++)
     for (gint64 j = 0; j < b; j++)
       {
@@ -27,16 +47,36 @@ make_constants (PeftOftRotation *self, PeftBackend *backend, GError **error)
         sign[i * b + j] = i == j ? 0 : i < j ? 1 : -1;
         identity[i * b + j] = i == j;
       }
-  self->index = peft_tensor_new_on (backend, PEFT_DTYPE_I32, 1, &n, error);
-  self->sign = self->index != NULL ? peft_tensor_new_on (backend, backend->real, 3, square, error) : NULL;
-  self->identity
-      = self->sign != NULL ? peft_tensor_new_on (backend, backend->real, 3, square, error) : NULL;
-  if (self->identity == NULL)
-    return FALSE;
+  if ((self->index = peft_tensor_new_on (backend, PEFT_DTYPE_I32, 1, &n, error)) == NULL
+      || (self->sign = peft_tensor_new_on (backend, backend->real, 3, square, error)) == NULL
+      || (self->identity = peft_tensor_new_on (backend, backend->real, 3, square, error)) == NULL)
+    return NULL;
   peft_tensor_upload_i32 (self->index, index);
   peft_tensor_upload_f32 (self->sign, sign);
   peft_tensor_upload_f32 (self->identity, identity);
-  return TRUE;
+  return g_steal_pointer (&self);
+}
+
+/* Layers with blocks of one size share them. */
+static const PeftOftConstants *
+get_constants (PeftAdapter *adapter, gint64 block, GError **error)
+{
+  PeftOftConstants *constants;
+
+  if (adapter->method_data == NULL)
+    {
+      adapter->method_data
+          = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) constants_free);
+      adapter->method_data_free = (GDestroyNotify) g_hash_table_unref;
+    }
+  constants = g_hash_table_lookup (adapter->method_data, GINT_TO_POINTER (block));
+  if (constants == NULL)
+    {
+      constants = constants_new (adapter->core->backend, block, error);
+      if (constants != NULL)
+        g_hash_table_insert (adapter->method_data, GINT_TO_POINTER (block), constants);
+    }
+  return constants;
 }
 
 gboolean
@@ -52,16 +92,10 @@ peft_oft_rotation_init (PeftOftRotation *self, PeftAdapter *adapter, PeftParam *
   self->neumann = peft_config_get_boolean (config, "use_cayley_neumann");
   self->n_terms = (guint) peft_config_get_int (config, "num_cayley_neumann_terms");
   self->constrained = peft_config_get_boolean (config, "coft");
-  self->radius = peft_config_get_double (config, "eps") / sqrt ((double) param->shape[0]);
-  return make_constants (self, adapter->core->backend, error);
-}
-
-void
-peft_oft_rotation_clear (PeftOftRotation *self)
-{
-  g_clear_pointer (&self->index, peft_tensor_unref);
-  g_clear_pointer (&self->sign, peft_tensor_unref);
-  g_clear_pointer (&self->identity, peft_tensor_unref);
+  /* Above zero, so that nothing is divided by it. */
+  self->radius = MAX (peft_config_get_double (config, "eps") / sqrt ((double) param->shape[0]), 1e-30);
+  self->constants = get_constants (adapter, block, error);
+  return self->constants != NULL;
 }
 
 /* ---- On the tape --------------------------------------------------------------------------- */
@@ -106,11 +140,11 @@ form_skew (const PeftOftRotation *self, PeftTape *tape)
   g_autoptr (PeftVar) w = get_projected (self, tape);
   g_autoptr (PeftVar) columns = peft_nn_permute (tape, w, swapped);
   g_autoptr (PeftVar) table = peft_nn_contiguous (tape, columns);
-  g_autoptr (PeftVar) picked = peft_nn_gather_rows (tape, table, self->index); /* [b b, n] */
+  g_autoptr (PeftVar) picked = peft_nn_gather_rows (tape, table, self->constants->index); /* [b b, n] */
   g_autoptr (PeftVar) turned = peft_nn_permute (tape, picked, swapped);
   g_autoptr (PeftVar) dense = peft_nn_contiguous (tape, turned);
   g_autoptr (PeftVar) full = peft_nn_reshape (tape, dense, 3, shape);
-  g_autoptr (PeftVar) sign = peft_tape_constant (tape, self->sign);
+  g_autoptr (PeftVar) sign = peft_tape_constant (tape, self->constants->sign);
 
   return peft_nn_mul (tape, full, sign);
 }
@@ -146,7 +180,7 @@ static PeftVar *
 form_rotation (const PeftOftRotation *self, PeftTape *tape)
 {
   g_autoptr (PeftVar) q = form_skew (self, tape);
-  g_autoptr (PeftVar) identity = peft_tape_constant (tape, self->identity);
+  g_autoptr (PeftVar) identity = peft_tape_constant (tape, self->constants->identity);
 
   if (self->neumann)
     return form_series (self, tape, q, identity);
