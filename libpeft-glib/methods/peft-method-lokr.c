@@ -97,57 +97,18 @@ get_factor (PeftTape *tape, const LokrFactor *factor)
   return peft_nn_matmul (tape, a, b, FALSE, FALSE);
 }
 
-/* [n, a · b] with its columns in the order b, a, as rows [n · b, a]. */
-static PeftVar *
-swap_columns (PeftTape *tape, PeftVar *x, gint64 n, gint64 a, gint64 b)
-{
-  static const guint order[3] = { 0, 2, 1 };
-  const gint64 split[3] = { n, a, b };
-  const gint64 flat[2] = { n * b, a };
-  g_autoptr (PeftVar) parts = peft_nn_reshape (tape, x, 3, split);
-  g_autoptr (PeftVar) swapped = peft_nn_permute (tape, parts, order);
-  g_autoptr (PeftVar) dense = peft_nn_contiguous (tape, swapped);
-
-  return peft_nn_reshape (tape, dense, 2, flat);
-}
-
-/* (W₁ ⊗ W₂) x with x as a matrix [in_m, in_n] is W₁ x W₂ᵀ: two products that are together much smaller than one with
- * the whole. */
 static PeftVar *
 lokr_after (PeftSlotHook *hook, PeftTape *tape, PeftSlot *slot, PeftVar *x, PeftVar *y)
 {
   LokrHook *self = (LokrHook *) hook;
-  const gint64 n = peft_var_shape (x)[0];
-  const gint64 m = self->w1.columns, l = self->w1.rows, k = self->w2.rows;
-  const gint64 x_shape[2] = { n * m, self->w2.columns };
-
   g_autoptr (PeftVar) w1 = get_factor (tape, &self->w1);
   g_autoptr (PeftVar) w2 = get_factor (tape, &self->w2);
-  g_autoptr (PeftVar) scaled = peft_nn_scale (tape, w1, peft_lycoris_get_scale (&self->parent, tape));
   g_autoptr (PeftVar) dense = peft_nn_contiguous (tape, x);
-  g_autoptr (PeftVar) rows = peft_nn_reshape (tape, dense, 2, x_shape);
-  g_autoptr (PeftVar) right = peft_nn_matmul (tape, rows, w2, FALSE, TRUE); /* [n m, k] */
-  g_autoptr (PeftVar) turned = swap_columns (tape, right, n, m, k);         /* [n k, m] */
-  g_autoptr (PeftVar) left = peft_nn_matmul (tape, turned, scaled, FALSE, TRUE); /* [n k, l] */
-  PeftVar *delta = swap_columns (tape, left, n, k, l);                          /* [n l, k] */
   g_autoptr (PeftVar) mask
       = peft_lycoris_mask (&self->parent, tape, slot->out_features, self->scale_mask);
-  const gint64 y_shape[2] = { n, slot->out_features };
-  PeftVar *out = peft_nn_reshape (tape, delta, 2, y_shape);
+  PeftVar *out = peft_nn_kronecker (tape, y, dense, w1, w2, mask,
+                                    peft_lycoris_get_scale (&self->parent, tape));
 
-  peft_var_unref (delta);
-  if (mask != NULL)
-    {
-      const gint64 row[2] = { 1, slot->out_features };
-      g_autoptr (PeftVar) columns = peft_nn_reshape (tape, mask, 2, row);
-      PeftVar *masked = peft_nn_mul (tape, out, columns);
-
-      peft_var_unref (out);
-      out = masked;
-    }
-  delta = out;
-  out = peft_nn_residual (tape, y, delta);
-  peft_var_unref (delta);
   peft_var_unref (y);
   return out;
 }

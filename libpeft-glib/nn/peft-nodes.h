@@ -17,6 +17,10 @@ PeftVar *peft_nn_linear_delta (PeftTape *tape, PeftVar *x, PeftVar *weight, Peft
 /* scale · (A₁ B₁) ⊙ (A₂ B₂), computed again in the backward pass: Hyeon-Woo et al., arXiv:2108.06098. A [n, r], B [r, m]. */
 PeftVar *peft_nn_hadamard_low_rank (PeftTape *tape, PeftVar *a1, PeftVar *b1, PeftVar *a2,
                                     PeftVar *b2, double scale);
+/* y + scale · (x (W₁ ⊗ W₂)ᵀ) ⊙ mask, never forming the product of the matrices. x contiguous; mask [out] without a gradient, or
+ * NULL. y is consumed as in peft_nn_low_rank. */
+PeftVar *peft_nn_kronecker (PeftTape *tape, PeftVar *y, PeftVar *x, PeftVar *w1, PeftVar *w2,
+                            PeftVar *mask, double scale);
 /* Does a module take part in this pass, where it is left out with probability p while training? */
 gboolean peft_nn_takes_part (PeftTape *tape, double p, guint64 stream);
 /* y + scale · (x Aᵀ) Bᵀ (+ scale · b): the fused path of LoRA-shaped methods. A [r, in], B [out, r]. y is consumed:

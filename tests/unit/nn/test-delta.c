@@ -62,6 +62,51 @@ test_blocks (void)
   gradcheck_run ("blocks", of_blocks, NULL, leaves, 3);
 }
 
+/* y lives on, so that it must not be computed in place, and the products are those with the whole matrix. */
+static PeftVar *
+kronecker (PeftTape *tape, PeftVar *const *v, gconstpointer data)
+{
+  const gint64 n = 6;
+  const float kept[6] = { 1, 0, 2, 1, 0.5f, 1 };
+  g_autoptr (PeftTensor) tensor = peft_tape_alloc (tape, PEFT_DTYPE_F64, 1, &n);
+  g_autoptr (PeftVar) mask = NULL;
+  g_autoptr (PeftVar) y = peft_var_ref (v[0]);
+  g_autoptr (PeftVar) sum = NULL;
+  g_autoptr (PeftVar) product = NULL;
+  double w1[4], w2[12], x[32], base[24], found[24];
+
+  peft_tensor_upload_f32 (tensor, kept);
+  mask = data != NULL ? peft_tape_constant (tape, tensor) : NULL;
+  sum = peft_nn_kronecker (tape, y, v[1], v[2], v[3], mask, 1.5);
+  peft_tensor_download_f64 (v[0]->value, base);
+  peft_tensor_download_f64 (v[1]->value, x);
+  peft_tensor_download_f64 (v[2]->value, w1);
+  peft_tensor_download_f64 (v[3]->value, w2);
+  peft_tensor_download_f64 (sum->value, found);
+  for (guint row = 0; row < 4; row++)
+    for (guint i = 0; i < 6; i++)
+      {
+        double expected = 0;
+
+        for (guint j = 0; j < 8; j++)
+          expected += w1[i / 3 * 2 + j / 4] * w2[i % 3 * 4 + j % 4] * x[row * 8 + j];
+        expected = base[row * 6 + i] + 1.5 * expected * (data != NULL ? kept[i] : 1);
+        g_assert_cmpfloat_with_epsilon (found[row * 6 + i], expected, 1e-12);
+      }
+  product = peft_nn_mul (tape, sum, y);
+  return gradcheck_weigh (tape, product);
+}
+
+static void
+test_kronecker (void)
+{
+  /* y, x, W₁ [2, 2], W₂ [3, 4] */
+  const GradcheckLeaf leaves[] = { SHAPE (4, 6), SHAPE (4, 8), SHAPE (2, 2), SHAPE (3, 4) };
+
+  gradcheck_run ("kronecker", kronecker, NULL, leaves, 4);
+  gradcheck_run ("kronecker, masked", kronecker, GINT_TO_POINTER (1), leaves, 4);
+}
+
 /* One pass on the fast backend: y and the gradients of x and ΔW, one after the other. */
 static void
 run_fast (PeftBackend *backend, PeftComputeType compute, PeftDType weight_dtype, float *out)
@@ -161,6 +206,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/Peft/Delta/blocks", test_blocks);
+  g_test_add_func ("/Peft/Delta/kronecker", test_kronecker);
   g_test_add_func ("/Peft/Delta/fast", test_fast);
   g_test_add_func ("/Peft/Delta/takes-part", test_takes_part);
   return g_test_run ();
