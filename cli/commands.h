@@ -10,6 +10,7 @@ CliStatus cmd_evaluate (int argc, char **argv, GCancellable *cancellable);
 CliStatus cmd_forward (int argc, char **argv, GCancellable *cancellable);
 CliStatus cmd_generate (int argc, char **argv, GCancellable *cancellable);
 CliStatus cmd_inspect (int argc, char **argv, GCancellable *cancellable);
+CliStatus cmd_convert (int argc, char **argv, GCancellable *cancellable);
 CliStatus cmd_merge (int argc, char **argv, GCancellable *cancellable);
 CliStatus cmd_methods (int argc, char **argv, GCancellable *cancellable);
 CliStatus cmd_template (int argc, char **argv, GCancellable *cancellable);

@@ -20,6 +20,7 @@ const CliCommand cli_commands[] = {
   { "generate", "", N_ ("Let a model continue a text or answer."), cmd_generate },
   { "chat", "", N_ ("Have a conversation with a model in the terminal."), cmd_chat },
   { "evaluate", "", N_ ("Measure loss, perplexity and accuracy on data."), cmd_evaluate },
+  { "convert", "", N_ ("Turn an adapter into another form."), cmd_convert },
   { "merge", "", N_ ("Fold adapters into a model and write it."), cmd_merge },
   { "tokenize", "", N_ ("Turn text into token ids, or ids into text."), cmd_tokenize },
   { "template", "", N_ ("Render messages with a model's chat template."), cmd_template },
@@ -127,7 +128,7 @@ int
 main (int argc, char **argv)
 {
   /* Part of the contract, but of later versions. */
-  static const char *const later[] = { "pull", "push", "convert", "runs", "serve", NULL };
+  static const char *const later[] = { "pull", "push", "runs", "serve", NULL };
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
 
   setlocale (LC_ALL, "");

@@ -30,6 +30,11 @@ void peft_model_set_no_adapter (const char *name, GError **error);
 GPtrArray *peft_model_list_active (PeftModel *self);
 void peft_model_emit_progress (PeftModel *self, guint64 done, guint64 total);
 
+/* May an adapter be called that? */
+gboolean peft_model_check_name (PeftModel *self, const char *name, GError **error);
+/* Takes adapter, and says that it is there. */
+void peft_model_take_adapter (PeftModel *self, PeftAdapter *adapter);
+
 PeftCore *peft_model_get_core (PeftModel *self);
 PeftWorker *peft_model_get_worker (PeftModel *self);
 

@@ -37,7 +37,7 @@ peft_model_count_parameters (PeftModel *self, guint64 *trainable, guint64 *all)
         n_trainable += peft_param_set_get_n_trainable (entry->adapter->params);
       /* Full training trains the base model's own weights. */
       if (entry->adapter->method != NULL)
-        n_all += peft_param_set_get_n_values (entry->adapter->params);
+        n_all += peft_param_set_get_n_own (entry->adapter->params);
     }
   g_mutex_unlock (&self->mutex);
   if (trainable != NULL)
@@ -111,7 +111,7 @@ entry_to_tree (PeftModelEntry *entry)
   peft_json_set (json, "active", peft_json_new_boolean (entry->active));
   peft_json_set (json, "weight", peft_json_new_double (entry->weight));
   peft_json_set (json, "parameters",
-                 peft_json_new_uint (peft_param_set_get_n_values (adapter->params)));
+                 peft_json_new_uint (peft_param_set_get_n_own (adapter->params)));
   peft_json_set (json, "trainable_parameters",
                  peft_json_new_uint (peft_param_set_get_n_trainable (adapter->params)));
   peft_json_set (json, "modules", modules);

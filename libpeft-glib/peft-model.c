@@ -334,8 +334,8 @@ peft_model_is_busy (PeftModel *self)
   return peft_worker_is_busy (peft_model_get_worker (self));
 }
 
-static gboolean
-check_name (PeftModel *self, const char *name, GError **error)
+gboolean
+peft_model_check_name (PeftModel *self, const char *name, GError **error)
 {
   gboolean taken;
 
@@ -356,7 +356,6 @@ check_name (PeftModel *self, const char *name, GError **error)
   return !taken;
 }
 
-/* Takes adapter. */
 static void
 take_adapter (PeftModel *self, PeftAdapter *adapter)
 {
@@ -369,6 +368,13 @@ take_adapter (PeftModel *self, PeftAdapter *adapter)
   g_ptr_array_add (self->entries, entry);
   self->serial++;
   g_mutex_unlock (&self->mutex);
+}
+
+void
+peft_model_take_adapter (PeftModel *self, PeftAdapter *adapter)
+{
+  take_adapter (self, adapter);
+  g_signal_emit (self, signals[SIGNAL_CHANGED], 0);
 }
 
 /**
@@ -400,7 +406,7 @@ peft_model_add_adapter (PeftModel *self, const char *name, PeftConfig *config, g
   g_return_val_if_fail (name != NULL, FALSE);
   g_return_val_if_fail (PEFT_IS_CONFIG (config), FALSE);
 
-  if (!check_name (self, name, error)
+  if (!peft_model_check_name (self, name, error)
       || !peft_worker_begin (peft_model_get_worker (self), _ ("adding an adapter"), error))
     return FALSE;
   copy = peft_config_dup (config);
@@ -440,7 +446,7 @@ peft_model_add_full_training (PeftModel *self, const char *name, GError **error)
   g_return_val_if_fail (PEFT_IS_MODEL (self), FALSE);
   g_return_val_if_fail (name != NULL, FALSE);
 
-  if (!check_name (self, name, error)
+  if (!peft_model_check_name (self, name, error)
       || !peft_worker_begin (peft_model_get_worker (self), _ ("adding an adapter"), error))
     return FALSE;
   adapter = peft_adapter_new_full (peft_model_get_core (self), error);
@@ -533,7 +539,7 @@ load_work (gpointer source, gpointer data, PeftRelay *relay, GCancellable *cance
   LoadData *load = data;
   g_autoptr (PeftAdapter) adapter = NULL;
 
-  if (!check_name (self, load->name, error)
+  if (!peft_model_check_name (self, load->name, error)
       || g_cancellable_set_error_if_cancelled (cancellable, error))
     return NULL;
   adapter = peft_adapter_load (peft_model_get_core (self), load->folder, load->name, error);

@@ -6,6 +6,7 @@
 #endif
 
 #include "compute/peft-tensor-public.h"
+#include "methods/peft-combination.h"
 #include "methods/peft-config.h"
 #include "peft-base-model.h"
 #include "peft-dataset.h"
@@ -67,6 +68,14 @@ void peft_model_merge_and_save_async (PeftModel *self, const char *folder, PeftL
                                       gpointer user_data);
 PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_merge_and_save_finish (PeftModel *self, GAsyncResult *result, GError **error);
+PEFT_AVAILABLE_IN_1_0
+gboolean peft_model_add_weighted_adapter (PeftModel *self, const char *const *adapters,
+                                          const double *weights, gsize n_weights, const char *name,
+                                          PeftCombination combination, guint rank, double density,
+                                          gboolean by_frequency, GError **error);
+PEFT_AVAILABLE_IN_1_0
+gboolean peft_model_convert_to_lora (PeftModel *self, const char *adapter, const char *name,
+                                     double rank, GError **error);
 PEFT_AVAILABLE_IN_1_0
 void peft_model_count_parameters (PeftModel *self, guint64 *trainable, guint64 *all);
 PEFT_AVAILABLE_IN_1_0

@@ -44,7 +44,7 @@ gboolean
 peft_lora_tie_head (PeftAdapter *adapter, GError **error)
 {
   PeftCore *core = adapter->core;
-  PeftLoraHook *embedding, *head;
+  PeftLoraHook *embedding = NULL, *head = NULL;
 
   if (!peft_config_get_boolean (adapter->config, "ensure_weight_tying") || core->head == NULL
       || !core->head->tied || peft_lora_find_hook (adapter, core->embedding) == NULL)
@@ -97,7 +97,7 @@ copy_turned (PeftParam *from, PeftParam *to, GError **error)
 gboolean
 peft_lora_tie_prepare (PeftAdapter *adapter, GError **error)
 {
-  PeftLoraHook *embedding, *head;
+  PeftLoraHook *embedding = NULL, *head = NULL;
   const PeftJson *init = peft_config_get_json (adapter->config, "init_lora_weights");
   gboolean random = peft_json_get_kind (init) == PEFT_JSON_BOOLEAN
                     && !peft_config_get_boolean (adapter->config, "init_lora_weights");
@@ -112,7 +112,7 @@ peft_lora_tie_prepare (PeftAdapter *adapter, GError **error)
 void
 peft_lora_tie_remember (PeftAdapter *adapter)
 {
-  PeftLoraHook *embedding, *head;
+  PeftLoraHook *embedding = NULL, *head = NULL;
 
   if (!find_pair (adapter, &embedding, &head))
     return;
@@ -147,7 +147,7 @@ add_changes (PeftParam *own, PeftParam *turned, PeftParam *before)
 void
 peft_lora_tie_follow (PeftAdapter *adapter)
 {
-  PeftLoraHook *embedding, *head;
+  PeftLoraHook *embedding = NULL, *head = NULL;
 
   if (!find_pair (adapter, &embedding, &head))
     return;

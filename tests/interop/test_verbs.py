@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What can be done with several adapters, against peft."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+import torch
+from conftest import assert_logits, batch, forward, load_oracle, run
+from method_checks import WEIGHTS, make_adapter
+from peft import IA3Config, LoKrConfig, LoraConfig, OFTConfig, PeftModel, convert_to_lora
+from safetensors.torch import load_file
+
+DRIVER = pathlib.Path(__file__).with_name("verbs-driver.py")
+SOURCES = (
+    dict(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"]),
+    dict(r=4, lora_alpha=4, target_modules=["q_proj", "k_proj", "down_proj"]),
+    dict(r=4, lora_alpha=6, use_rslora=False, target_modules=["q_proj"]),
+)
+WEIGHTS_OF = [0.7, -0.4, 1.5]
+
+
+def two_or_more(tmp_path, folder, config_class=LoraConfig, sources=SOURCES):
+    folders = []
+    for i, fields in enumerate(sources):
+        make_adapter(folder, tmp_path / f"source-{i}", config_class, fields, seed=11 + i,
+                     tune=(lambda n, p, noise: 0.3 * noise) if config_class is IA3Config else None, strength=0.2)
+        folders.append(tmp_path / f"source-{i}")
+    return folders
+
+
+def load_all(folder, folders):
+    model = PeftModel.from_pretrained(load_oracle(folder), folders[0], adapter_name="adapter-0")
+    for i, path in enumerate(folders[1:], 1):
+        model.load_adapter(path, adapter_name=f"adapter-{i}")
+    return model.eval()
+
+
+def combine(folder, folders, output, **options):
+    build = os.environ.get("PEFT_LIBRARY_FOLDER")
+    if build is None:
+        pytest.skip("PEFT_LIBRARY_FOLDER does not name the folder of the library and its typelib")
+    request = {"model": str(folder), "adapters": [str(f) for f in folders], "combine": options, "output": str(output)}
+    result = subprocess.run(["/usr/bin/python3", str(DRIVER)], input=json.dumps(request), capture_output=True, text=True,
+                            env={**os.environ, "GI_TYPELIB_PATH": build, "LD_LIBRARY_PATH": build, "LC_ALL": "C.UTF-8"})
+    if "No module named 'gi'" in result.stderr:
+        pytest.skip("no python3-gi")
+    return result
+
+
+def updates(path):
+    """B·A times the scale, by module."""
+    config, tensors = json.loads((path / "adapter_config.json").read_text()), load_file(path / WEIGHTS)
+    scale = config["lora_alpha"] / (config["r"] ** 0.5 if config["use_rslora"] else config["r"])
+    return {k.removesuffix(".lora_A.weight"): scale * tensors[k.replace("lora_A", "lora_B")] @ v for k, v in tensors.items() if "lora_A" in k}
+
+
+KINDS = [("linear", 1.0), ("cat", 1.0), ("svd", 1.0), ("ties", 0.5), ("ties_svd", 0.3), ("magnitude_prune", 0.4), ("magnitude_prune_svd", 0.6),
+         ("dare_linear", 1.0), ("dare_ties", 1.0), ("dare_linear_svd", 1.0), ("dare_ties_svd", 1.0)]
+
+
+@pytest.mark.parametrize("kind,density,frequency", [(*k, False) for k in KINDS] + [(*k, True) for k in KINDS if "ties" in k[0]])
+def test_weighted(tmp_path, model_folder, kind, density, frequency):
+    folder = model_folder("llama")
+    folders = two_or_more(tmp_path, folder)
+    result = combine(folder, folders, tmp_path / "ours", weights=WEIGHTS_OF, type=kind, density=density, frequency=frequency)
+    assert result.returncode == 0, result.stderr
+    model = load_all(folder, folders)
+    model.add_weighted_adapter(["adapter-0", "adapter-1", "adapter-2"], WEIGHTS_OF, "new", combination_type=kind, density=density,
+                               majority_sign_method="frequency" if frequency else "total")
+    model.save_pretrained(tmp_path / "peft", selected_adapters=["new"])
+    mine, theirs = updates(tmp_path / "ours"), updates(tmp_path / "peft/new")
+    assert mine.keys() == theirs.keys() and len(mine) == 12
+    for key in mine:
+        assert theirs[key].abs().max() > 1e-3
+        assert (mine[key] - theirs[key]).abs().max() <= 1e-4 * max(1, theirs[key].abs().max()), key
+    ids, _ = batch()
+    model.set_adapter("new")
+    with torch.no_grad():
+        assert_logits(forward(tmp_path, folder, {"input_ids": ids}, tmp_path / "ours")["logits"], model(input_ids=ids).logits)
+
+
+def test_pruning_by_chance(tmp_path, model_folder):
+    """Other draws than torch's: the share that is kept, and the mean over all."""
+    folder = model_folder("llama")
+    folders = two_or_more(tmp_path, folder)[:2]
+    combine(folder, folders, tmp_path / "ours", weights=[1.0, 0.0], type="dare_linear", density=0.4)
+    new, old = (load_file(f / WEIGHTS) for f in (tmp_path / "ours", folders[0]))
+    kept, n, total, expected = 0, 0, 0.0, 0.0
+    for key, value in old.items():
+        if "lora_A" in key:
+            kept, n = kept + (new[key] != 0).sum().item(), n + value.numel()
+            total, expected = total + new[key].abs().sum().item(), expected + (2 ** 0.5 * value).abs().sum().item()
+    assert abs(kept / n - 0.4) < 0.05 and abs(total / expected - 1) < 0.15
+
+
+def test_ia3(tmp_path, model_folder):
+    folder = model_folder("llama")
+    folders = two_or_more(tmp_path, folder, IA3Config, [dict(), dict(target_modules=["k_proj", "q_proj", "down_proj"],
+                                                                     feedforward_modules=["down_proj"])])
+    # Layers that only one of them has would be scaled by its weight, in peft as here.
+    result = combine(folder, [folders[0], folders[0]], tmp_path / "ours", weights=[0.6, 0.4], type="linear")
+    assert result.returncode == 0, result.stderr
+    mine, theirs = load_file(tmp_path / "ours" / WEIGHTS), load_file(folders[0] / WEIGHTS)
+    assert mine.keys() == theirs.keys() and all((mine[k] - theirs[k]).abs().max() <= 1e-6 for k in mine)
+    combine(folder, folders, tmp_path / "both", weights=[0.25, 0.5], type="linear")
+    model = load_all(folder, folders)
+    model.add_weighted_adapter(["adapter-0", "adapter-1"], [0.25, 0.5], "new")
+    model.save_pretrained(tmp_path / "peft", selected_adapters=["new"])
+    mine, theirs = load_file(tmp_path / "both" / WEIGHTS), load_file(tmp_path / "peft/new" / WEIGHTS)
+    assert mine.keys() == theirs.keys()
+    for key in mine:
+        assert (mine[key] - theirs[key]).abs().max() <= 1e-5, key
+
+
+def test_refusals(tmp_path, model_folder):
+    folder = model_folder("llama")
+    folders = two_or_more(tmp_path, folder, sources=(dict(r=4, target_modules=["q_proj"]), dict(r=3, target_modules=["q_proj"]),
+                                                     dict(r=4, target_modules=["q_proj"], use_dora=True)))
+    for chosen, options, message in ((folders[:2], dict(weights=[1, 1], type="linear"), "adapters of one rank"),
+                                     (folders[::2], dict(weights=[1, 1], type="linear"), "DoRA"),
+                                     (folders[:2], dict(weights=[1], type="cat"), "a weight for each of 2 adapters, found 1"),
+                                     (folders[:2], dict(weights=[1, 1], type="ties_svd", density=2), "shares from 0 to 1")):
+        result = combine(folder, chosen, tmp_path / "out", **options)
+        assert result.returncode != 0 and message in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize("rank", [4, 0.7])
+def test_convert(tmp_path, model_folder, rank):
+    """The nearest LoRA, by the command, as peft's convert_to_lora."""
+    folder, source, out = model_folder("qwen2"), tmp_path / "lokr", tmp_path / "lora"
+    model = make_adapter(folder, source, LoKrConfig, dict(r=4, alpha=8, target_modules=["q_proj", "up_proj"]),
+                         tune=lambda n, p, noise: 0.3 * noise)
+    run("convert", source, out, "--to", "lora", "--rank", rank, "--base", folder)
+    _, theirs = convert_to_lora(model, rank=rank)
+    mine, n = load_file(out / WEIGHTS), 0
+    for key, a in mine.items():
+        if "lora_A" in key:
+            other = theirs[key]
+            assert a.shape == other.shape
+            product = mine[key.replace("lora_A", "lora_B")] @ a
+            expected = theirs[key.replace("lora_A", "lora_B")] @ other
+            assert (product - expected).abs().max() <= 1e-4 * expected.abs().max(), key
+            n += 1
+    assert n == 6
+    # Every module has its own rank; peft reads it.
+    loaded = PeftModel.from_pretrained(load_oracle(folder), out).eval()
+    ids, _ = batch()
+    with torch.no_grad():
+        assert_logits(forward(tmp_path, folder, {"input_ids": ids}, out)["logits"], loaded(input_ids=ids).logits)
+
+
+@pytest.mark.parametrize("config_class,fields", [(OFTConfig, dict(oft_block_size=8, target_modules=["q_proj"])),
+                                                 (IA3Config, dict(target_modules=["q_proj"], feedforward_modules=[]))])
+def test_convert_exactly(tmp_path, model_folder, config_class, fields):
+    """At full rank nothing is lost, whatever the method does to the weight."""
+    folder, source, out = model_folder("llama"), tmp_path / "source", tmp_path / "lora"
+    model = make_adapter(folder, source, config_class, fields, tune=lambda n, p, noise: 0.2 * noise)
+    run("convert", source, out, "--to", "lora", "--rank", 48, "--base", folder)
+    ids, _ = batch()
+    with torch.no_grad():
+        assert_logits(forward(tmp_path, folder, {"input_ids": ids}, out)["logits"], model(input_ids=ids).logits)
+
+
+def test_convert_refusals(tmp_path, model_folder):
+    folder, source = model_folder("llama"), tmp_path / "lora"
+    make_adapter(folder, source, LoraConfig, dict(r=4, target_modules=["k_proj"]))
+    for args, status, message in ((["--to", "lora"], 2, "--to lora needs --rank"), (["--to", "lora", "--rank", 25], 1, "allows at most 24, found 25"),
+                                  (["--to", "gguf-lora"], 1, "not available"), (["--to", "x"], 2, "expected peft, lora or gguf-lora"),
+                                  (["--to", "lora", "--rank", 1.5], 1, "a whole number from 1")):
+        result = run("convert", source, tmp_path / "out", "--base", folder, *args, check=False)
+        assert result.returncode == status and message in result.stderr, result.stderr
+        assert not (tmp_path / "out").exists()
+
+
+def test_two_adapters_at_once(tmp_path, model_folder):
+    """--adapter A=0.7 --adapter B=0.3: both count, with their weights, computing and merged."""
+    folder = model_folder("llama")
+    folders = two_or_more(tmp_path, folder)[:2]
+    run("merge", "--model", folder, "--adapter", f"{folders[0]}=0.7", "--adapter", f"{folders[1]}=-0.4", "--output", tmp_path / "merged")
+    weights, base = load_file(tmp_path / "merged/model.safetensors"), load_file(folder / "model.safetensors")
+    first, second = updates(folders[0]), updates(folders[1])
+    for key, value in base.items():
+        module = "base_model.model." + key.removesuffix(".weight")
+        expected = value + 0.7 * first.get(module, 0) - 0.4 * second.get(module, 0)
+        assert (weights[key] - expected).abs().max() <= 1e-4 * max(1, expected.abs().max()), key
