@@ -9,8 +9,16 @@ typedef struct
 {
   PeftAdapter *adapter;
   gboolean active;
+  gboolean merged; /* part of the model's merged weights */
   double weight;
 } PeftModelEntry;
+
+/* A slot's weights with adapters folded in, which stand before its own while the model computes. */
+typedef struct
+{
+  PeftSlot *slot;
+  PeftTensor *weight, *bias; /* bias NULL: none, or the slot's own */
+} PeftMergedSlot;
 
 struct _PeftModel
 {
@@ -19,9 +27,12 @@ struct _PeftModel
   PeftBaseModel *base;
   GMutex mutex;
   GPtrArray *entries; /* PeftModelEntry, in the order they came; under mutex */
+  GPtrArray *merged;  /* PeftMergedSlot; under mutex */
   gboolean enabled;   /* under mutex */
   guint serial;       /* under mutex */
 };
+
+void peft_merged_slot_free (gpointer slot);
 
 /* Under mutex; NULL: no such adapter. */
 PeftModelEntry *peft_model_find_entry (PeftModel *self, const char *name);

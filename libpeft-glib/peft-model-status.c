@@ -109,6 +109,7 @@ entry_to_tree (PeftModelEntry *entry)
                  adapter->method != NULL ? peft_json_new_string (adapter->method->name)
                                          : peft_json_new_null ());
   peft_json_set (json, "active", peft_json_new_boolean (entry->active));
+  peft_json_set (json, "merged", peft_json_new_boolean (entry->merged));
   peft_json_set (json, "weight", peft_json_new_double (entry->weight));
   peft_json_set (json, "parameters",
                  peft_json_new_uint (peft_param_set_get_n_own (adapter->params)));

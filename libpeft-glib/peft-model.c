@@ -94,6 +94,7 @@ peft_model_finalize (GObject *object)
   PeftModel *self = PEFT_MODEL (object);
 
   g_clear_pointer (&self->entries, g_ptr_array_unref);
+  g_clear_pointer (&self->merged, g_ptr_array_unref);
   g_clear_object (&self->base);
   g_mutex_clear (&self->mutex);
   G_OBJECT_CLASS (peft_model_parent_class)->finalize (object);
@@ -166,6 +167,7 @@ peft_model_init (PeftModel *self)
 {
   g_mutex_init (&self->mutex);
   self->entries = g_ptr_array_new_with_free_func (entry_free);
+  self->merged = g_ptr_array_new_with_free_func (peft_merged_slot_free);
   self->enabled = TRUE;
 }
 
@@ -223,8 +225,15 @@ peft_model_attach (PeftModel *self)
     {
       PeftModelEntry *entry = self->entries->pdata[i];
 
-      if (entry->active)
+      if (entry->active && !entry->merged)
         peft_adapter_set_active (entry->adapter, TRUE, entry->weight);
+    }
+  for (guint i = 0; self->enabled && i < self->merged->len; i++)
+    {
+      PeftMergedSlot *merged = self->merged->pdata[i];
+
+      merged->slot->merged_weight = merged->weight;
+      merged->slot->merged_bias = merged->bias;
     }
   g_mutex_unlock (&self->mutex);
 }
@@ -239,6 +248,12 @@ peft_model_detach (PeftModel *self)
 
       if (entry->adapter->active)
         peft_adapter_set_active (entry->adapter, FALSE, entry->weight);
+    }
+  for (guint i = 0; i < self->merged->len; i++)
+    {
+      PeftMergedSlot *merged = self->merged->pdata[i];
+
+      merged->slot->merged_weight = merged->slot->merged_bias = NULL;
     }
   g_mutex_unlock (&self->mutex);
 }
@@ -270,7 +285,17 @@ PeftAdapter *
 peft_model_get_trained (PeftModel *self, GError **error)
 {
   g_autoptr (GPtrArray) active = peft_model_list_active (self);
+  gboolean merged;
 
+  g_mutex_lock (&self->mutex);
+  merged = self->merged->len > 0;
+  g_mutex_unlock (&self->mutex);
+  if (merged)
+    {
+      g_set_error_literal (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                           _ ("adapters are merged into the model; unmerge them before training"));
+      return NULL;
+    }
   if (active->len == 1)
     return peft_adapter_ref (active->pdata[0]);
   g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
@@ -656,6 +681,7 @@ gboolean
 peft_model_delete_adapter (PeftModel *self, const char *name, GError **error)
 {
   PeftModelEntry *entry;
+  gboolean merged;
 
   g_return_val_if_fail (PEFT_IS_MODEL (self), FALSE);
   g_return_val_if_fail (name != NULL, FALSE);
@@ -664,13 +690,20 @@ peft_model_delete_adapter (PeftModel *self, const char *name, GError **error)
     return FALSE;
   g_mutex_lock (&self->mutex);
   entry = peft_model_find_entry (self, name);
-  if (entry != NULL)
+  merged = entry != NULL && entry->merged;
+  if (entry != NULL && !merged)
     {
       g_ptr_array_remove (self->entries, entry);
       self->serial++;
     }
   g_mutex_unlock (&self->mutex);
   peft_worker_end (peft_model_get_worker (self));
+  if (merged)
+    {
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                   _ ("the adapter “%s” is merged into the model; unmerge it before deleting it"), name);
+      return FALSE;
+    }
   if (entry == NULL)
     {
       peft_model_set_no_adapter (name, error);

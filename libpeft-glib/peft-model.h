@@ -69,6 +69,12 @@ void peft_model_merge_and_save_async (PeftModel *self, const char *folder, PeftL
 PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_merge_and_save_finish (PeftModel *self, GAsyncResult *result, GError **error);
 PEFT_AVAILABLE_IN_1_0
+gboolean peft_model_merge (PeftModel *self, GError **error);
+PEFT_AVAILABLE_IN_1_0
+gboolean peft_model_unmerge (PeftModel *self, GError **error);
+PEFT_AVAILABLE_IN_1_0
+GStrv peft_model_get_merged (PeftModel *self);
+PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_add_weighted_adapter (PeftModel *self, const char *const *adapters,
                                           const double *weights, gsize n_weights, const char *name,
                                           PeftCombination combination, guint rank, double density,

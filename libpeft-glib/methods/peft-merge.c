@@ -152,12 +152,6 @@ apply_adapter (Merge *self, PeftAdapter *adapter, PeftSlot *slot, GError **error
 
       if (adapter->hook_slots->pdata[i] != slot)
         continue;
-      if (hook->klass->merge == NULL)
-        {
-          g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
-                       _ ("adapters of the method %s cannot be merged"), adapter->method->name);
-          return FALSE;
-        }
       if (!hook->klass->merge (hook, slot, self->weight, &self->bias, 1.0, error))
         return FALSE;
     }
@@ -508,6 +502,51 @@ config_dtype (Merge *self)
   return peft_model_folder_dtype_name (written_dtype (self, weight->view.dtype));
 }
 
+/* Can all that they do be written into weights? */
+static gboolean
+check_adapters (GPtrArray *adapters, GError **error)
+{
+  for (guint i = 0; i < adapters->len; i++)
+    {
+      PeftAdapter *adapter = adapters->pdata[i];
+
+      if (adapter->core_hook != NULL)
+        {
+          g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
+                       _ ("adapters of the method %s cannot be merged: what they put in front of a text is "
+                          "no part of the model's weights"),
+                       adapter->method->name);
+          return FALSE;
+        }
+      for (guint j = 0; j < adapter->hooks->len; j++)
+        if (((PeftSlotHook *) adapter->hooks->pdata[j])->klass->merge == NULL)
+          {
+            g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
+                         _ ("adapters of the method %s cannot be merged"), adapter->method->name);
+            return FALSE;
+          }
+    }
+  return TRUE;
+}
+
+gboolean
+peft_core_merge_slot (PeftCore *core, GPtrArray *adapters, PeftSlot *slot, float **weight,
+                      float **bias, GError **error)
+{
+  g_auto (Merge) self = { .core = core, .adapters = adapters };
+
+  *weight = *bias = NULL;
+  if (!check_adapters (adapters, error))
+    return FALSE;
+  if (slot->weight == NULL || !is_changed (&self, slot))
+    return TRUE;
+  if (!compute_slot (&self, slot, error))
+    return FALSE;
+  *weight = g_steal_pointer (&self.weight);
+  *bias = g_steal_pointer (&self.bias);
+  return TRUE;
+}
+
 gboolean
 peft_core_save_merged_in_shards (PeftCore *core,
                                  GPtrArray *adapters,
@@ -527,19 +566,8 @@ peft_core_save_merged_in_shards (PeftCore *core,
                    peft_dtype_get_info (dtype)->name);
       return FALSE;
     }
-  for (guint i = 0; i < adapters->len; i++)
-    {
-      PeftAdapter *adapter = adapters->pdata[i];
-
-      if (adapter->core_hook != NULL)
-        {
-          g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
-                       _ ("adapters of the method %s cannot be merged: what they put in front of a text is "
-                          "no part of the model's weights"),
-                       adapter->method->name);
-          return FALSE;
-        }
-    }
+  if (!check_adapters (adapters, error))
+    return FALSE;
   self.untied = unties (&self);
   if (!peft_adapter_check_together (adapters, error)
       || !peft_model_folder_prepare (core, folder, error)

@@ -183,6 +183,10 @@ float *peft_init_zeros (PeftAdapter *self, gsize n);
 /* All weights of a slot as float32, in the order of the slot; `trained` NULL: the frozen ones. */
 float *peft_slot_read (PeftSlot *self, PeftTensor *frozen, PeftParam *trained, GError **error);
 
+/* A slot's weight, as it is stored, and its bias (NULL: none) with the adapters folded in; *weight NULL: they leave the slot alone.
+ * Values that are not finite are PEFT_ERROR_NOT_FINITE, with the adapter's name. */
+gboolean peft_core_merge_slot (PeftCore *core, GPtrArray *adapters, PeftSlot *slot, float **weight,
+                               float **bias, GError **error);
 /* Writes the model with the given adapters folded in as a Hugging Face folder, tensor by tensor, in
  * shards above PEFT_SHARD_BYTES. dtype: of the written weights, PEFT_N_DTYPES: as stored; block types
  * become F16. A head tied to an embedding that the adapters tell apart is untied. Files of the original

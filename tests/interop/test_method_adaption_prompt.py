@@ -56,3 +56,10 @@ def test_refusals(tmp_path, model_folder):
         result = run("train", "--model", model_folder(family), "--data", data, "--output", tmp_path / "out", "--method",
                      "ADAPTION_PROMPT", *[a for s in sets for a in ("--set", s)], check=False)
         assert result.returncode in (1, 2) and message in result.stderr, result.stderr
+
+
+def test_merging_is_refused(tmp_path, model_folder):
+    folder, adapter = model_folder("llama"), tmp_path / "adapter"
+    make_adapter(folder, adapter, AdaptionPromptConfig, dict(adapter_len=4, adapter_layers=2), tune=tune)
+    result = run("merge", "--model", folder, "--adapter", adapter, "--output", tmp_path / "merged", check=False)
+    assert result.returncode == 1 and "cannot be merged" in result.stderr and not (tmp_path / "merged").exists()

@@ -11,7 +11,7 @@ import torch
 from conftest import assert_logits, batch, forward, load_oracle, run
 from method_checks import WEIGHTS, make_adapter
 from peft import IA3Config, LoKrConfig, LoraConfig, OFTConfig, PeftModel, convert_to_lora
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 DRIVER = pathlib.Path(__file__).with_name("verbs-driver.py")
 SOURCES = (
@@ -38,16 +38,19 @@ def load_all(folder, folders):
     return model.eval()
 
 
-def combine(folder, folders, output, **options):
+def drive(request):
     build = os.environ.get("PEFT_LIBRARY_FOLDER")
     if build is None:
         pytest.skip("PEFT_LIBRARY_FOLDER does not name the folder of the library and its typelib")
-    request = {"model": str(folder), "adapters": [str(f) for f in folders], "combine": options, "output": str(output)}
     result = subprocess.run(["/usr/bin/python3", str(DRIVER)], input=json.dumps(request), capture_output=True, text=True,
                             env={**os.environ, "GI_TYPELIB_PATH": build, "LD_LIBRARY_PATH": build, "LC_ALL": "C.UTF-8"})
     if "No module named 'gi'" in result.stderr:
         pytest.skip("no python3-gi")
     return result
+
+
+def combine(folder, folders, output, **options):
+    return drive({"model": str(folder), "adapters": [str(f) for f in folders], "combine": options, "output": str(output)})
 
 
 def updates(path):
@@ -186,3 +189,31 @@ def test_two_adapters_at_once(tmp_path, model_folder):
         module = "base_model.model." + key.removesuffix(".weight")
         expected = value + 0.7 * first.get(module, 0) - 0.4 * second.get(module, 0)
         assert (weights[key] - expected).abs().max() <= 1e-4 * max(1, expected.abs().max()), key
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_merging_in_memory(tmp_path, model_folder, dtype):
+    """Merged computes the same, unmerged brings back every bit."""
+    folder = model_folder("llama", dtype)
+    folders = two_or_more(tmp_path, model_folder("llama"))[:2]
+    ids, _ = batch(rows=1)
+    result = drive({"model": str(folder), "adapters": [str(f) for f in folders], "merge": ids[0].tolist()})
+    assert result.returncode == 0, result.stderr
+    out = json.loads(result.stdout)
+    before, merged, after, disabled = (torch.tensor(out[k]) for k in ("before", "merged", "after", "disabled"))
+    limit = (1e-4 if dtype == torch.float32 else 3e-2) * max(1, before.abs().max().item())
+    assert 0 < (merged - before).abs().max() <= limit
+    assert torch.equal(after, before) and (disabled - before).abs().max() > 0.1
+    assert out["names"] == ["adapter-0", "adapter-1"] and out["refused"]
+    assert all(a["merged"] for a in out["status"]["adapters"])
+
+
+def test_broken_adapters_are_not_merged(tmp_path, model_folder):
+    folder = model_folder("llama")
+    source = two_or_more(tmp_path, folder)[0]
+    tensors = load_file(source / WEIGHTS)
+    key = "base_model.model.model.layers.1.self_attn.v_proj.lora_B.weight"
+    tensors[key][0, 0] = float("nan")
+    save_file(tensors, source / WEIGHTS, metadata={"format": "pt"})
+    result = drive({"model": str(folder), "adapters": [str(source)], "merge": [3, 4, 5]})
+    assert result.returncode != 0 and "layers.1.self_attn.v_proj" in result.stderr and "not finite" in result.stderr

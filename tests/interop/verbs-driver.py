@@ -2,17 +2,43 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Verbs of PeftModel through introspection, for tests whose Python has no gi: the request is JSON on standard input.
 
+{"model": FOLDER, "adapters": [FOLDER…], "merge": [ID…]} prints logits before merging, merged, after unmerging, and disabled;
 {"model": FOLDER, "adapters": [FOLDER…], "combine": {"weights": […], "type": "ties", "rank": 0, "density": 1.0, "frequency": false},
  "output": FOLDER}
 """
 
 import json
+import struct
 import sys
 
 import gi
 
 gi.require_version("Peft", "1.0")
-from gi.repository import Peft  # noqa: E402
+from gi.repository import GLib, Peft  # noqa: E402
+
+
+def logits(model, ids):
+    data = model.forward(ids, None).get_bytes().get_data()
+    return list(struct.unpack(f"{len(data) // 4}f", data))
+
+
+def merge(model, names, ids):
+    model.set_active(names, [1.0] * len(names))
+    out = {"before": logits(model, ids)}
+    model.merge()
+    out["names"], out["merged"] = model.get_merged(), logits(model, ids)
+    for refused in (model.merge, lambda: model.delete_adapter(names[0])):
+        try:
+            refused()
+            out["refused"] = False
+        except GLib.Error:
+            out.setdefault("refused", True)
+    out["status"] = json.loads(model.get_status_json())
+    model.unmerge()
+    out["after"] = logits(model, ids)
+    model.set_enabled(False)
+    out["disabled"] = logits(model, ids)
+    json.dump(out, sys.stdout)
 
 
 def main():
@@ -22,6 +48,8 @@ def main():
     names = [f"adapter-{i}" for i in range(len(request["adapters"]))]
     for folder, name in zip(request["adapters"], names):
         model.load_adapter(folder, name)
+    if "merge" in request:
+        return merge(model, names, request["merge"])
     combine = request["combine"]
     kind = getattr(Peft.Combination, combine["type"].upper())
     model.add_weighted_adapter(names, combine["weights"], "new", kind, combine.get("rank", 0), combine.get("density", 1.0),
