@@ -96,6 +96,11 @@ PEFT_AVAILABLE_IN_1_0
 PeftTensor *peft_model_forward (PeftModel *self, const gint32 *ids, gsize n_ids,
                                 GCancellable *cancellable, GError **error);
 PEFT_AVAILABLE_IN_1_0
+PeftTensor *peft_model_forward_mixed (PeftModel *self, const gint32 *ids, gsize n_ids,
+                                      const guint *lengths, gsize n_lines,
+                                      const char *const *adapters, GCancellable *cancellable,
+                                      GError **error);
+PEFT_AVAILABLE_IN_1_0
 PeftEvaluationResult *peft_model_evaluate (PeftModel *self, PeftDataset *dataset,
                                            PeftLossOn loss_on, guint max_length, guint batch_size,
                                            GCancellable *cancellable, GError **error);

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import assert_logits, batch, forward, load_oracle, run
 from method_checks import WEIGHTS, make_adapter
-from peft import IA3Config, LoKrConfig, LoraConfig, OFTConfig, PeftModel, convert_to_lora
+from peft import IA3Config, LoHaConfig, LoKrConfig, LoraConfig, OFTConfig, PeftModel, convert_to_lora
 from safetensors.torch import load_file, save_file
 
 DRIVER = pathlib.Path(__file__).with_name("verbs-driver.py")
@@ -217,3 +217,41 @@ def test_broken_adapters_are_not_merged(tmp_path, model_folder):
     save_file(tensors, source / WEIGHTS, metadata={"format": "pt"})
     result = drive({"model": str(folder), "adapters": [str(source)], "merge": [3, 4, 5]})
     assert result.returncode != 0 and "layers.1.self_attn.v_proj" in result.stderr and "not finite" in result.stderr
+
+
+@pytest.mark.parametrize("config_class,sources", [
+    (LoraConfig, SOURCES), (LoKrConfig, [dict(r=4, alpha=8, target_modules=["q_proj", "up_proj"]), dict(r=2, alpha=4, target_modules=["q_proj"])]),
+    (LoHaConfig, [dict(r=4, alpha=8, target_modules=["q_proj", "up_proj"]), dict(r=2, alpha=4, target_modules=["q_proj"])]),
+    (OFTConfig, [dict(oft_block_size=8, target_modules=["q_proj"]), dict(oft_block_size=4, target_modules=["q_proj", "down_proj"])]),
+    (IA3Config, [dict(), dict(target_modules=["q_proj"], feedforward_modules=[])]),
+    (LoraConfig, [dict(r=4, target_modules=["embed_tokens", "q_proj"]), dict(r=2, use_dora=True, target_modules=["v_proj"])]),
+])
+def test_mixed_batch(tmp_path, model_folder, config_class, sources):
+    """Lines of different lengths, in any order, each with an adapter of its own or none."""
+    folder = model_folder("qwen2")
+    folders = two_or_more(tmp_path, folder, config_class, sources)
+    ids, _ = batch(rows=5, length=20)
+    lines = [row[: 20 - 3 * i].tolist() for i, row in enumerate(ids)]
+    names = ["adapter-1", "__base__", "adapter-0", "adapter-1", "adapter-0"]
+    result = drive({"model": str(folder), "adapters": [str(f) for f in folders], "mixed": lines, "names": names})
+    assert result.returncode == 0, result.stderr
+    ours = torch.tensor(json.loads(result.stdout)).reshape(-1, 97).split([len(line) for line in lines])
+    model, plain = load_all(folder, folders), load_oracle(folder)
+    for line, name, mine in zip(lines, names, ours):
+        if name != "__base__":
+            model.set_adapter(name)
+        with torch.no_grad():
+            base = plain(input_ids=torch.tensor([line])).logits[0]
+            expected = base if name == "__base__" else model(input_ids=torch.tensor([line])).logits[0]
+        assert_logits(mine, expected)
+        assert name == "__base__" or (expected - base).abs().max() > 0.05
+
+
+def test_mixed_refusals(tmp_path, model_folder):
+    folder = model_folder("llama")
+    folders = two_or_more(tmp_path, folder, sources=[dict(r=4, target_modules=["lm_head"]), dict(r=4, target_modules=["q_proj"],
+                                                                                                modules_to_save=["input_layernorm"])])
+    for names, message in ((["adapter-0"], "adapts the head"), (["adapter-1"], "replaces whole modules"), (["nobody"], "nobody"),
+                           (["adapter-1", "adapter-1"], "an adapter's name for each")):
+        result = drive({"model": str(folder), "adapters": [str(f) for f in folders], "mixed": [[3, 4, 5]], "names": names})
+        assert result.returncode != 0 and message in result.stderr, result.stderr

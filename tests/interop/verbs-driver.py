@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Verbs of PeftModel through introspection, for tests whose Python has no gi: the request is JSON on standard input.
 
-{"model": FOLDER, "adapters": [FOLDER…], "merge": [ID…]} prints logits before merging, merged, after unmerging, and disabled;
+{"model": FOLDER, "adapters": [FOLDER…], "mixed": [[ID…]…], "names": […]} prints the logits of lines with an adapter each;
+{…, "merge": [ID…]} prints logits before merging, merged, after unmerging, and disabled;
 {"model": FOLDER, "adapters": [FOLDER…], "combine": {"weights": […], "type": "ties", "rank": 0, "density": 1.0, "frequency": false},
  "output": FOLDER}
 """
@@ -48,6 +49,10 @@ def main():
     names = [f"adapter-{i}" for i in range(len(request["adapters"]))]
     for folder, name in zip(request["adapters"], names):
         model.load_adapter(folder, name)
+    if "mixed" in request:
+        data = model.forward_mixed([i for line in request["mixed"] for i in line], [len(line) for line in request["mixed"]],
+                                   request["names"], None).get_bytes().get_data()
+        return json.dump(struct.unpack(f"{len(data) // 4}f", data), sys.stdout)
     if "merge" in request:
         return merge(model, names, request["merge"])
     combine = request["combine"]
