@@ -69,6 +69,9 @@ void peft_model_merge_and_save_async (PeftModel *self, const char *folder, PeftL
 PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_merge_and_save_finish (PeftModel *self, GAsyncResult *result, GError **error);
 PEFT_AVAILABLE_IN_1_0
+gboolean peft_model_hotswap_adapter (PeftModel *self, const char *folder, const char *name,
+                                     GError **error);
+PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_merge (PeftModel *self, GError **error);
 PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_unmerge (PeftModel *self, GError **error);

@@ -255,3 +255,22 @@ def test_mixed_refusals(tmp_path, model_folder):
                            (["adapter-1", "adapter-1"], "an adapter's name for each")):
         result = drive({"model": str(folder), "adapters": [str(f) for f in folders], "mixed": [[3, 4, 5]], "names": names})
         assert result.returncode != 0 and message in result.stderr, result.stderr
+
+
+def test_hotswap(tmp_path, model_folder):
+    """Another rank, another scale, fewer layers; one with other layers, or of another method, is refused."""
+    folder = model_folder("llama")
+    folders = two_or_more(tmp_path, folder, sources=[dict(r=4, target_modules=["q_proj", "v_proj"]), dict(r=2, lora_alpha=7, target_modules=["q_proj"]),
+                                                     dict(r=2, target_modules=["q_proj", "k_proj"])])
+    lokr = tmp_path / "lokr"
+    make_adapter(folder, lokr, LoKrConfig, dict(target_modules=["q_proj"]), strength=0.1)
+    ids, _ = batch(rows=1)
+    result = drive({"model": str(folder), "adapters": [str(folders[0])], "swap": [str(folders[1])], "ids": ids[0].tolist()})
+    assert result.returncode == 0, result.stderr
+    for ours, source in zip(json.loads(result.stdout), (folders[0], folders[1])):
+        with torch.no_grad():
+            expected = PeftModel.from_pretrained(load_oracle(folder), source).eval()(input_ids=ids).logits[0]
+        assert_logits(torch.tensor(ours).reshape(expected.shape), expected)
+    for other, message in ((folders[2], "does not adapt 'model.layers.0.self_attn.k_proj'"), (lokr, "of the method LORA")):
+        result = drive({"model": str(folder), "adapters": [str(folders[0])], "swap": [str(other)], "ids": [3, 4]})
+        assert result.returncode != 0 and message in result.stderr, result.stderr

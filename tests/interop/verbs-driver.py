@@ -3,6 +3,7 @@
 """Verbs of PeftModel through introspection, for tests whose Python has no gi: the request is JSON on standard input.
 
 {"model": FOLDER, "adapters": [FOLDER…], "mixed": [[ID…]…], "names": […]} prints the logits of lines with an adapter each;
+{…, "swap": [FOLDER…], "ids": [ID…]} prints logits before and after each;
 {…, "merge": [ID…]} prints logits before merging, merged, after unmerging, and disabled;
 {"model": FOLDER, "adapters": [FOLDER…], "combine": {"weights": […], "type": "ties", "rank": 0, "density": 1.0, "frequency": false},
  "output": FOLDER}
@@ -49,6 +50,12 @@ def main():
     names = [f"adapter-{i}" for i in range(len(request["adapters"]))]
     for folder, name in zip(request["adapters"], names):
         model.load_adapter(folder, name)
+    if "swap" in request:
+        out = [logits(model, request["ids"])]
+        for folder in request["swap"]:
+            model.hotswap_adapter(folder, names[0])
+            out.append(logits(model, request["ids"]))
+        return json.dump(out, sys.stdout)
     if "mixed" in request:
         data = model.forward_mixed([i for line in request["mixed"] for i in line], [len(line) for line in request["mixed"]],
                                    request["names"], None).get_bytes().get_data()
