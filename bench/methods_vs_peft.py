@@ -104,6 +104,7 @@ def main():
     parser.add_argument("--peft-glib", required=True)
     parser.add_argument("--methods", help="labels separated by semicolons; all")
     parser.add_argument("--steps", type=int, default=2, help="timed steps a setting, after one that is not")
+    parser.add_argument("--no-peft", action="store_true", help="only against our own LoRA")
     parser.add_argument("--json")
     args = parser.parse_args()
     chosen = args.methods.split(";") if args.methods else list(METHODS)
@@ -123,12 +124,12 @@ def main():
                 ours = run_ours(args.peft_glib, str(work / folder), dtype, method, args.steps, work)
                 if method == "LORA":
                     lora[mode] = ours
-                theirs = run_torch(str(work / "fp32"), "fp32" if mode == "exact" else "bf16", method, args.steps)
+                theirs = None if args.no_peft else run_torch(str(work / "fp32"), "fp32" if mode == "exact" else "bf16", method, args.steps)
                 rate = BATCH * LENGTH / ours["seconds"]
                 row = {"method": method, "mode": mode, "tokens_per_second": rate, "of_lora": lora[mode]["seconds"] / ours["seconds"],
                        "peak": ours["peak"], "ours": ours, "peft": theirs}
                 results.append(row)
-                other = (f"{BATCH * LENGTH / theirs['seconds']:.0f} | {theirs['seconds'] / ours['seconds']:.2f}" if theirs else "fails | ")
+                other = (f"{BATCH * LENGTH / theirs['seconds']:.0f} | {theirs['seconds'] / ours['seconds']:.2f}" if theirs else " | " if args.no_peft else "fails | ")
                 mem = f"{theirs['peak']:.0f} | {ours['peak'] / theirs['peak']:.2f}" if theirs else " | "
                 print(f"| {method} | {mode} | {rate:.0f} | {other} | {row['of_lora']:.2f} | {ours['peak']:.0f} | {mem} |", flush=True)
     if args.json:
