@@ -220,14 +220,15 @@ peft_kernel_check_attention (const char *name, const void *params)
   CHECK (dim <= 1 || p->out.stride[3] == 1);
   if (has (&p->lse))
     CHECK (is_float (&p->lse) && is_shape (&p->lse, 3, batch, heads, q_len, 0));
+  CHECK (p->n_prefix >= 0 && p->n_prefix <= k_len);
   CHECK (has (&p->q_segments) == has (&p->k_segments));
   if (has (&p->q_segments))
     {
       CHECK (is_index (&p->q_segments) && is_shape (&p->q_segments, 2, batch, q_len, 0, 0));
-      CHECK (is_index (&p->k_segments) && is_shape (&p->k_segments, 2, batch, k_len, 0, 0));
+      CHECK (is_index (&p->k_segments)
+             && is_shape (&p->k_segments, 2, batch, k_len - p->n_prefix, 0, 0));
     }
   CHECK (p->window >= 0);
-  CHECK (p->n_prefix >= 0 && p->n_prefix <= k_len);
   CHECK (p->soft_cap >= 0);
   if (has (&p->bias))
     CHECK (is_float (&p->bias) && p->bias.n_dims == 4

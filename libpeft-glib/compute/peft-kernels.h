@@ -157,18 +157,19 @@ typedef struct
  * with last 1. Query i stands at key index i + k_len - q_len. Key j is visible when
  *  - not causal or j ≤ that index,
  *  - window = 0 or index - j < window,
- *  - the segments are absent or q_segments[b, i] = k_segments[b, j] ≥ 0.
+ *  - the segments are absent, or q_segments[b, i] ≥ 0 is that of the key: those of the first n_prefix keys are everybody's,
+ *    k_segments begins with the next one's.
  * A query that sees nothing gives 0, and lse -infinity. lse [batch, heads, q_len] is for the backward pass.
  * The fields below the line belong to the interface; a backend that lacks one refuses it by name. */
 typedef struct
 {
   PeftView q, k, v, out, lse;
-  PeftView q_segments, k_segments; /* I32 [batch, q_len], [batch, k_len] */
+  PeftView q_segments, k_segments; /* I32 [batch, q_len], [batch, k_len - n_prefix] */
+  gint64 n_prefix;
   double scale;
   gboolean causal;
   gint64 window;
   /* ---- */
-  gint64 n_prefix;  /* leading keys that every query sees, outside causality and window */
   double soft_cap;  /* scores = cap · tanh (scores / cap) */
   PeftView bias;    /* [batch or 1, heads or 1, q_len, k_len] added to the scores */
   PeftView slopes;  /* ALiBi, [heads] */

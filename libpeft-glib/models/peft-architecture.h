@@ -75,7 +75,7 @@ typedef struct
   PeftTensor *task_ids;   /* [batch], NULL: none were given */
   PeftTensor *positions;  /* [batch, length] */
   PeftTensor *segments;   /* [batch, length], NULL: all one; -1 marks padding */
-  PeftTensor *k_segments; /* [batch, cache length + length] when there is a cache and padding */
+  PeftTensor *k_segments; /* [batch, keys], those of a prefix not counted, when there is a cache and padding */
   PeftKvCache *cache;     /* NULL: none; its length grows by `length` */
   gboolean checkpointing; /* drop each layer's nodes and run its forward again */
   gint64 max_position;    /* largest position + 1 of the batch (dynamic rope) */

@@ -82,3 +82,21 @@ peft_kv_cache_extend (PeftKvCache *self, PeftTape *tape, int layer, PeftVar **k,
   *k = keys;
   *v = values;
 }
+
+static void
+read_one (PeftTensor *stored, gint64 n, float *out)
+{
+  PeftView line = peft_view_slice (&stored->view, 0, 0, 1);
+  PeftView first = peft_view_slice (&line, 1, 0, n);
+  g_autoptr (PeftTensor) tensor = peft_tensor_derive (stored, &first);
+
+  peft_tensor_download_f32 (tensor, out);
+}
+
+void
+peft_kv_cache_read (PeftKvCache *self, int layer, gint64 n, float *keys, float *values)
+{
+  g_assert (n <= self->length);
+  read_one (g_ptr_array_index (self->keys, layer), n, keys);
+  read_one (g_ptr_array_index (self->values, layer), n, values);
+}

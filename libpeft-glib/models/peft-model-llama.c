@@ -320,6 +320,7 @@ attention (PeftTape *tape, const LayerCall *call, PeftVar *x)
     .scale = d->attention_scale > 0 ? d->attention_scale : 1 / sqrt (d->head_dim),
     .causal = TRUE,
     .window = slides ? d->window : 0,
+    .n_prefix = peft_core_get_n_prefix (core),
     .q_segments = f->segments,
     .k_segments = f->k_segments != NULL ? f->k_segments : f->segments,
   };

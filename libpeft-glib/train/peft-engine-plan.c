@@ -78,7 +78,7 @@ plan_pass (PeftEngine *self, const PeftPass *pass, GError **error)
   arena = peft_arena_new (self->plan, 0, error);
   if (arena == NULL
       || !peft_staging_allocate (&staging, self->plan, peft_engine_count_positions (self, pass),
-                                 pass->n_labels, pass->batch, peft_engine_count_keys (self, pass), error)
+                                 pass->n_labels, pass->batch, error)
       || !peft_engine_pass (self, arena, &staging, pass, &call, &row_losses, &correct, &extra_loss,
                             &measured, error))
     return NULL;
@@ -147,8 +147,7 @@ peft_engine_measure (PeftEngine *self, const PeftPass *pass, gsize n_state,
   plan->activations = memory->activations;
   plan->scratch = memory->peak - MIN (memory->activations, memory->peak);
   plan->buffers = 2 * peft_staging_bytes (peft_engine_count_positions (self, &rounded),
-                                          rounded.n_labels, rounded.batch,
-                                          peft_engine_count_keys (self, &rounded));
+                                          rounded.n_labels, rounded.batch);
   plan->total = plan->weights - plan->mapped + plan->adapter + plan->training + plan->activations
                 + plan->scratch + plan->buffers;
   return TRUE;
@@ -158,7 +157,7 @@ gboolean
 peft_engine_reserve (PeftEngine *self, const PeftPass *passes, gsize n, GError **error)
 {
   guint64 n_tokens = self->staging.n_tokens, n_labels = self->staging.n_labels;
-  guint64 n_lines = self->staging.n_lines, n_keys = self->staging.n_keys;
+  guint64 n_lines = self->staging.n_lines;
   gsize peak = self->reserved;
 
   for (gsize i = 0; i < n; i++)
@@ -173,7 +172,6 @@ peft_engine_reserve (PeftEngine *self, const PeftPass *passes, gsize n, GError *
       peak = MAX (peak, memory->peak);
       n_tokens = MAX (n_tokens, peft_engine_count_positions (self, &pass));
       n_lines = MAX (n_lines, pass.batch);
-      n_keys = MAX (n_keys, peft_engine_count_keys (self, &pass));
       n_labels = MAX (n_labels, pass.n_labels);
     }
   if (peak > self->reserved)
@@ -186,9 +184,9 @@ peft_engine_reserve (PeftEngine *self, const PeftPass *passes, gsize n, GError *
       self->reserved = peak;
     }
   if (!peft_staging_allocate (&self->staging, self->core->backend, n_tokens, n_labels, n_lines,
-                              n_keys, error))
+                              error))
     return FALSE;
-  self->host = g_renew (gint32, self->host, 3 * n_tokens + 2 * n_labels + n_lines + n_keys + 1);
+  self->host = g_renew (gint32, self->host, 3 * n_tokens + 2 * n_labels + n_lines + 1);
   self->losses = g_renew (float, self->losses, n_labels + 1);
   self->correct = g_renew (gint32, self->correct, n_labels + 1);
   return TRUE;

@@ -6,18 +6,17 @@
 /* Device memory of the batch that is running: I32, each as long as the largest pass needs. */
 typedef struct
 {
-  guint64 n_tokens, n_labels, n_lines, n_keys;
+  guint64 n_tokens, n_labels, n_lines;
   PeftTensor *ids, *positions, *segments;
-  PeftTensor *k_segments; /* of a prefix's keys and the lines', when there is a prefix */
   PeftTensor *label_rows; /* which rows of the hidden states carry a label */
   PeftTensor *labels;
   PeftTensor *task_ids;
 } PeftStaging;
 
 gboolean peft_staging_allocate (PeftStaging *self, PeftBackend *backend, guint64 n_tokens,
-                                guint64 n_labels, guint64 n_lines, guint64 n_keys, GError **error);
+                                guint64 n_labels, guint64 n_lines, GError **error);
 void peft_staging_clear (PeftStaging *self);
-guint64 peft_staging_bytes (guint64 n_tokens, guint64 n_labels, guint64 n_lines, guint64 n_keys);
+guint64 peft_staging_bytes (guint64 n_tokens, guint64 n_labels, guint64 n_lines);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (PeftStaging, peft_staging_clear)
 
 struct _PeftEngine
@@ -68,7 +67,5 @@ gboolean peft_pass_equal (gconstpointer a, gconstpointer b);
 gboolean peft_engine_reserve_set (PeftEngine *self, GHashTable *passes, GError **error);
 /* Positions of all lines, those that the adapter puts in front included. */
 gsize peft_engine_count_positions (const PeftEngine *self, const PeftPass *pass);
-/* Keys of all lines, when the adapter has a prefix; else 0. */
-gsize peft_engine_count_keys (const PeftEngine *self, const PeftPass *pass);
 /* Labelled rows that a pass over the batch has. */
 guint32 peft_engine_count_labels (PeftCore *core, const PeftDataBatch *batch);

@@ -46,14 +46,6 @@ peft_engine_count_positions (const PeftEngine *self, const PeftPass *pass)
   return (gsize) pass->batch * ((gsize) peft_core_get_n_virtual (self->core) + pass->length);
 }
 
-gsize
-peft_engine_count_keys (const PeftEngine *self, const PeftPass *pass)
-{
-  const gsize n_prefix = (gsize) peft_core_get_n_prefix (self->core);
-
-  return n_prefix > 0 ? peft_engine_count_positions (self, pass) + pass->batch * n_prefix : 0;
-}
-
 /* What a virtual position stands before is predicted, too. */
 static gboolean
 predicts_first (const PeftEncodedSet *set, guint32 index)
@@ -85,9 +77,9 @@ peft_engine_get_shape (PeftCore *core, const PeftEncodedSet *set, const PeftData
 /* ---- The batch on the device --------------------------------------------------------------- */
 
 guint64
-peft_staging_bytes (guint64 n_tokens, guint64 n_labels, guint64 n_lines, guint64 n_keys)
+peft_staging_bytes (guint64 n_tokens, guint64 n_labels, guint64 n_lines)
 {
-  return (3 * n_tokens + 2 * n_labels + n_lines + n_keys) * sizeof (gint32);
+  return (3 * n_tokens + 2 * n_labels + n_lines) * sizeof (gint32);
 }
 
 void
@@ -99,13 +91,12 @@ peft_staging_clear (PeftStaging *self)
   g_clear_pointer (&self->label_rows, peft_tensor_unref);
   g_clear_pointer (&self->labels, peft_tensor_unref);
   g_clear_pointer (&self->task_ids, peft_tensor_unref);
-  g_clear_pointer (&self->k_segments, peft_tensor_unref);
-  self->n_tokens = self->n_labels = self->n_lines = self->n_keys = 0;
+  self->n_tokens = self->n_labels = self->n_lines = 0;
 }
 
 gboolean
 peft_staging_allocate (PeftStaging *self, PeftBackend *backend, guint64 n_tokens, guint64 n_labels,
-                       guint64 n_lines, guint64 n_keys, GError **error)
+                       guint64 n_lines, GError **error)
 {
   const struct
   {
@@ -114,16 +105,14 @@ peft_staging_allocate (PeftStaging *self, PeftBackend *backend, guint64 n_tokens
   } parts[] = {
     { &self->ids, &n_tokens },      { &self->positions, &n_tokens }, { &self->segments, &n_tokens },
     { &self->label_rows, &n_labels }, { &self->labels, &n_labels },  { &self->task_ids, &n_lines },
-    { &self->k_segments, &n_keys },
   };
 
   if (self->ids != NULL && n_tokens <= self->n_tokens && n_labels <= self->n_labels
-      && n_lines <= self->n_lines && n_keys <= self->n_keys)
+      && n_lines <= self->n_lines)
     return TRUE;
   n_tokens = MAX (n_tokens, self->n_tokens);
   n_labels = MAX (n_labels, self->n_labels);
   n_lines = MAX (n_lines, self->n_lines);
-  n_keys = MAX (n_keys, self->n_keys);
   peft_staging_clear (self);
   for (guint i = 0; i < G_N_ELEMENTS (parts); i++)
     {
@@ -136,7 +125,6 @@ peft_staging_allocate (PeftStaging *self, PeftBackend *backend, guint64 n_tokens
   self->n_tokens = n_tokens;
   self->n_labels = n_labels;
   self->n_lines = n_lines;
-  self->n_keys = n_keys;
   return TRUE;
 }
 
@@ -272,9 +260,6 @@ peft_engine_pass (PeftEngine *self, PeftArena *arena, PeftStaging *staging, cons
   g_autoptr (PeftTensor) positions = first_of (staging->positions, 2, pass->batch, length);
   g_autoptr (PeftTensor) segments = first_of (staging->segments, 2, pass->batch, length);
   g_autoptr (PeftTensor) task_ids = first_of (staging->task_ids, 1, pass->batch, 0);
-  const gint64 n_prefix = peft_core_get_n_prefix (core);
-  g_autoptr (PeftTensor) k_segments
-      = n_prefix > 0 ? first_of (staging->k_segments, 2, pass->batch, n_prefix + length) : NULL;
   /* Layers that are run again look at it: it lives as long as the tape. */
   const PeftForward forward = {
     .batch = pass->batch,
@@ -284,7 +269,6 @@ peft_engine_pass (PeftEngine *self, PeftArena *arena, PeftStaging *staging, cons
     .task_ids = core->hook != NULL && core->hook->n_tasks > 0 ? task_ids : NULL,
     .positions = positions,
     .segments = call->segmented ? segments : NULL,
-    .k_segments = call->segmented ? k_segments : NULL,
     .checkpointing = pass->checkpointing,
     .max_position = call->max_position,
   };
@@ -365,7 +349,7 @@ peft_engine_count_labels (PeftCore *core, const PeftDataBatch *batch)
 /* The host's copy of the batch, in the order of its parts. */
 typedef struct
 {
-  gint32 *ids, *positions, *segments, *label_rows, *labels, *tasks, *k_segments;
+  gint32 *ids, *positions, *segments, *label_rows, *labels, *tasks;
 } HostBatch;
 
 static HostBatch
@@ -380,7 +364,6 @@ divide_host (PeftEngine *self, gsize n_positions)
     .label_rows = rows,
     .labels = rows + self->staging.n_labels,
     .tasks = rows + 2 * self->staging.n_labels,
-    .k_segments = rows + 2 * self->staging.n_labels + self->staging.n_lines,
   };
 }
 
@@ -403,16 +386,6 @@ stage_label (PeftEngine *self, const HostBatch *host, guint32 *n_labels, gsize r
       host->labels[*n_labels] = label;
     }
   (*n_labels)++;
-}
-
-/* A prefix's keys are everybody's. */
-static void
-stage_keys (const HostBatch *host, gsize b, gint32 n_prefix, gsize length)
-{
-  gint32 *keys = host->k_segments + b * ((gsize) n_prefix + length);
-
-  memset (keys, 0, (gsize) n_prefix * sizeof (gint32));
-  memcpy (keys + n_prefix, host->segments + b * length, length * sizeof (gint32));
 }
 
 /* Fills the host's copy of the batch in its rounded shape; returns the number of labelled rows. */
@@ -449,8 +422,6 @@ stage (PeftEngine *self, const PeftDataBatch *batch, const PeftPass *pass, const
           if (head == NULL && is_labelled (batch, from_line, t))
             stage_label (self, host, &n_labels, to, batch->labels[from + 1]);
         }
-      if (n_prefix > 0)
-        stage_keys (host, b, n_prefix, n_virtual + length);
     }
   if (head == NULL || (n_labels = head->count (batch)) == 0)
     return n_labels;
@@ -634,8 +605,6 @@ peft_engine_run (PeftEngine *self, const PeftDataBatch *batch, const PeftPassOpt
   upload_front (self->staging.positions, host.positions, n_tokens);
   upload_front (self->staging.segments, host.segments, n_tokens);
   upload_front (self->staging.task_ids, host.tasks, pass.batch);
-  if (peft_engine_count_keys (self, &pass) > 0)
-    upload_front (self->staging.k_segments, host.k_segments, peft_engine_count_keys (self, &pass));
   if (n_labels > 0)
     {
       for (guint32 i = n_labels; i < pass.n_labels; i++)

@@ -72,13 +72,11 @@ typedef struct
   PeftTensor *ids, *positions, *segments, *k_segments, *last_rows, *task_ids;
 } PassTensors;
 
-/* Keys of a prefix that the pass puts in front of its own. */
+/* Tokens that the cache has, behind what an adapter puts in front. */
 static gint64
-count_front (PeftGeneratePass *self, const PeftGenerateShape *shape)
+count_past (PeftGeneratePass *self, const PeftGenerateShape *shape)
 {
-  return shape->cached && peft_kv_cache_get_length (self->cache) > 0
-             ? 0
-             : peft_core_get_n_prefix (self->core);
+  return shape->cached ? MAX (peft_kv_cache_get_length (self->cache) - peft_core_get_n_prefix (self->core), 0) : 0;
 }
 
 /* The same for planning and for real. Returns the logits of the last rows, NULL with an error. */
@@ -89,8 +87,7 @@ forward (PeftGeneratePass *self, PeftArena *arena, const PassTensors *t,
   const gint64 length = shape->length;
   const gboolean has_tasks = self->core->hook != NULL && self->core->hook->n_tasks > 0;
   const PeftTapeOptions options = { .arena = arena, .compute = self->core->compute };
-  gint64 keys = (shape->cached ? peft_kv_cache_get_length (self->cache) : 0)
-                + count_front (self, shape) + length;
+  const gint64 keys = count_past (self, shape) + length;
   g_autoptr (PeftTensor) ids = part_of (t->ids, 1, self->batch * (length - shape->n_virtual), 0);
   g_autoptr (PeftTensor) positions = part_of (t->positions, 2, self->batch, length);
   g_autoptr (PeftTensor) segments = padded ? part_of (t->segments, 2, self->batch, length) : NULL;
@@ -176,7 +173,7 @@ plan_shape (PeftGeneratePass *self, const PeftGenerateShape *shape, gsize *peak,
     return FALSE;
   peft_kv_cache_set_length (self->cache, 0);
   if (allocate_tensors (&tensors, self->plan, self->batch, self->batch * length,
-                        self->batch * (peft_core_get_n_prefix (self->core) + length), error))
+                        self->batch * length, error))
     logits = forward (self, arena, &tensors, shape, TRUE, length, error);
   free_tensors (&tensors);
   peft_kv_cache_set_length (self->cache, before);
@@ -257,6 +254,12 @@ peft_generate_pass_reset (PeftGeneratePass *self)
   g_hash_table_remove_all (self->planned);
 }
 
+PeftKvCache *
+peft_generate_pass_get_cache (PeftGeneratePass *self)
+{
+  return self->cache;
+}
+
 void
 peft_generate_pass_cut (PeftGeneratePass *self, gint64 length)
 {
@@ -289,11 +292,10 @@ peft_generate_pass_run (PeftGeneratePass *self, const PeftGenerateShape *shape, 
     self->ids, self->positions, self->segments, self->k_segments, self->last_rows, self->task_ids,
   };
   const gint64 length = shape->length;
-  gint64 past = shape->cached ? peft_kv_cache_get_length (self->cache) : 0, max_position = 1;
-  const gint64 front = count_front (self, shape);
+  const gint64 past = count_past (self, shape);
+  gint64 max_position = 1;
   g_autoptr (PeftTensor) result = NULL;
 
-  past += front;
   g_assert (past + length <= self->capacity);
   for (gint64 i = 0; i < self->batch * length; i++)
     max_position = MAX (max_position, positions[i] + 1);
@@ -302,7 +304,6 @@ peft_generate_pass_run (PeftGeneratePass *self, const PeftGenerateShape *shape, 
   upload (self->segments, segments, self->batch * length);
   for (gint64 b = 0; b < self->batch; b++)
     {
-      memset (self->host_segments + b * self->capacity, 0, front * sizeof (gint32));
       memcpy (self->host_segments + b * self->capacity + past, segments + b * length,
               length * sizeof (gint32));
       self->packed[b] = (b + 1) * length - 1;

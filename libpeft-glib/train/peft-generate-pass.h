@@ -32,6 +32,8 @@ gboolean peft_generate_pass_plan (PeftGeneratePass *self, const PeftGenerateShap
                                   GError **error);
 /* Other adapters are active: passes need other memory. */
 void peft_generate_pass_reset (PeftGeneratePass *self);
+/* NULL: nothing was reserved. */
+PeftKvCache *peft_generate_pass_get_cache (PeftGeneratePass *self);
 /* Forgets all but the first `length` tokens. */
 void peft_generate_pass_cut (PeftGeneratePass *self, gint64 length);
 

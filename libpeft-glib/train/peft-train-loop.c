@@ -248,10 +248,12 @@ check_options (PeftTrainRun *self, GError **error)
     return refuse_option (error, _ ("the adapter's file holds what its encoder makes, not the encoder: training goes on "
                                     "from a checkpoint's folder (checkpoints/step-N, which has training_state.safetensors), or "
                                     "starts anew"));
-  if (self->options->packing
-      && peft_core_get_n_virtual (self->core) + peft_core_get_n_prefix (self->core) > 0)
+  if (o->packing && peft_core_get_n_virtual (self->core) > 0)
     return refuse_option (error, _ ("packing: the adapter's virtual tokens would stand in front of the first row of a line "
                                     "alone; train without packing"));
+  if (o->packing && peft_core_get_n_prefix (self->core) > 0 && self->core->dims.window > 0)
+    return refuse_option (error, _ ("packing: the model's window would hide the adapter's prefix from all but the first row of a "
+                                    "line; train without packing"));
   if (peft_param_set_get_n_trainable (self->adapter->params) == 0)
     return refuse_option (error, _ ("the adapter has nothing to train"));
   if (o->max_steps == 0 && o->epochs == 0)

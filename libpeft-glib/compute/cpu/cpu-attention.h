@@ -58,11 +58,20 @@ attention_q_segment (const Attention *a, gint64 batch, gint64 i)
   return a->q_segments[batch * view->stride[0] + i * view->stride[1]];
 }
 
+/* Of a key behind the prefix. */
 static inline gint32
 attention_k_segment (const Attention *a, gint64 batch, gint64 j)
 {
   const PeftView *view = &a->p->k_segments;
-  return a->k_segments[batch * view->stride[0] + j * view->stride[1]];
+  return a->k_segments[batch * view->stride[0] + (j - a->p->n_prefix) * view->stride[1]];
+}
+
+/* Does a query of that segment see key j, as far as the segments go? */
+static inline gboolean
+attention_shares_segment (const Attention *a, gint64 batch, gint32 q_segment, gint64 j)
+{
+  return q_segment >= 0
+         && (j < a->p->n_prefix || attention_k_segment (a, batch, j) == q_segment);
 }
 
 /* Keys [first, end) that query i sees but for the segments. */
@@ -100,6 +109,8 @@ attention_segments_apart (const Attention *a, gint64 batch, gint64 i, gint64 i_e
       q_min = s >= 0 ? MIN (q_min, s) : q_min;
       q_max = MAX (q_max, s);
     }
+  if (j < a->p->n_prefix)
+    return q_max < 0;
   for (; j < j_end; j++)
     {
       gint32 s = attention_k_segment (a, batch, j);

@@ -55,8 +55,6 @@ must_be_f32 (PeftKernel kernel, const char *name)
 static gboolean
 check_attention (PeftKernel kernel, const PeftAttentionParams *p, GError **error)
 {
-  if (p->n_prefix > 0)
-    return refuse (error, kernel, "n_prefix");
   if (p->soft_cap != 0)
     return refuse (error, kernel, "soft_cap");
   if (p->bias.buffer != NULL)

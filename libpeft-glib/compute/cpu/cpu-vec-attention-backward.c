@@ -72,9 +72,10 @@ score_row (const Block *block, gint64 row, const float *lse, const float *delta)
   memset (ds + end, 0, (gsize) (n - end) * sizeof (float));
   if (a->q_segments == NULL)
     return;
-  gint32 segment = attention_k_segment (a, block->batch, block->j + row);
   for (gint64 i = first; i < end; i++)
-    if (segment < 0 || attention_q_segment (a, block->batch, block->i + i) != segment)
+    if (!attention_shares_segment (a, block->batch,
+                                   attention_q_segment (a, block->batch, block->i + i),
+                                   block->j + row))
       s[i] = ds[i] = 0;
 }
 

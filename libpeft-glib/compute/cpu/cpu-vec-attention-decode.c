@@ -64,7 +64,7 @@ mask_scores (const Attention *a, gint64 batch, gint64 i, gint64 j0, gint64 n, fl
     return;
   gint32 segment = attention_q_segment (a, batch, i);
   for (gint64 j = 0; j < n; j++)
-    if (segment < 0 || segment != attention_k_segment (a, batch, j0 + j))
+    if (!attention_shares_segment (a, batch, segment, j0 + j))
       s[j] = -INFINITY;
 }
 

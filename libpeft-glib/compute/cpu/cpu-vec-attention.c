@@ -39,7 +39,7 @@ mask_row (const Block *block, gint64 i, gint64 j, gint64 j_end, float *s)
     return;
   gint32 segment = attention_q_segment (a, block->batch, i);
   for (gint64 k = j; k < j_end; k++)
-    if (segment < 0 || attention_k_segment (a, block->batch, k) != segment)
+    if (!attention_shares_segment (a, block->batch, segment, k))
       s[k - j] = -INFINITY;
 }
 

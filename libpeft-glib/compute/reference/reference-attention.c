@@ -102,8 +102,9 @@ is_visible (const Attention *self, gint64 b, gint64 i, gint64 j)
   if (self->q_segments)
     {
       gint32 q = self->q_segments[b * self->q_len + i];
-      if (q < 0 || q != self->k_segments[b * self->k_len + j])
-        return FALSE;
+      gint64 n_prefix = self->p->n_prefix, own = self->k_len - n_prefix;
+
+      return q >= 0 && (j < n_prefix || q == self->k_segments[b * own + j - n_prefix]);
     }
   return TRUE;
 }

@@ -126,8 +126,6 @@ refuse (const char *kernel, const char *parameter, GError **error)
 static gboolean
 supports_attention (const char *kernel, const PeftAttentionParams *p, GError **error)
 {
-  if (p->n_prefix != 0)
-    return refuse (kernel, "n_prefix", error);
   if (p->soft_cap != 0)
     return refuse (kernel, "soft_cap", error);
   if (p->bias.buffer)

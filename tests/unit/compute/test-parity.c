@@ -289,6 +289,7 @@ typedef struct
   gboolean causal;
   gint64 window;
   gboolean segments;
+  gint64 n_prefix;
 } AttentionShape;
 
 static const AttentionShape attention_shapes[] = {
@@ -305,6 +306,13 @@ static const AttentionShape attention_shapes[] = {
   { 1, 7, 13, 2, 1, 8, FALSE, 3, TRUE },
   { 0, 3, 3, 1, 1, 4, TRUE },
   { 1, 257, 257, 1, 1, 128, TRUE },
+  { 2, 13, 18, 4, 2, 16, TRUE, 0, FALSE, 5 },
+  { 2, 13, 18, 4, 2, 16, TRUE, 0, TRUE, 5 },
+  { 1, 70, 71, 2, 1, 33, TRUE, 0, TRUE, 1 },
+  { 1, 150, 290, 3, 3, 8, TRUE, 0, TRUE, 140 }, /* a block of keys in the prefix, one that begins in it */
+  { 1, 66, 75, 2, 2, 16, TRUE, 12, TRUE, 9 },
+  { 2, 2, 300, 4, 2, 8, TRUE, 0, TRUE, 270 },
+  { 1, 7, 13, 2, 1, 8, FALSE, 0, TRUE, 13 },
 };
 
 /* Segments 0, 1, 2 from the end of the keys backwards, and padding in front and in the middle. */
@@ -332,12 +340,12 @@ static void
 attention_data_init (AttentionData *self, const AttentionShape *s)
 {
   *self = (AttentionData){
-    .params = { .scale = 1 / sqrt (s->dim), .causal = s->causal, .window = s->window },
+    .params = { .scale = 1 / sqrt (s->dim), .causal = s->causal, .window = s->window, .n_prefix = s->n_prefix },
     .q = parity_normal (1, 1, s->batch * s->q_len * s->heads * s->dim),
     .k = parity_normal (2, 1, s->batch * s->k_len * s->kv_heads * s->dim),
     .v = parity_normal (3, 1, s->batch * s->k_len * s->kv_heads * s->dim),
-    .q_segments = segment_values (s->batch, s->q_len, s->k_len),
-    .k_segments = segment_values (s->batch, s->k_len, s->k_len),
+    .q_segments = segment_values (s->batch, s->q_len, MAX (s->k_len - s->n_prefix, s->q_len)),
+    .k_segments = segment_values (s->batch, s->k_len - s->n_prefix, s->k_len - s->n_prefix),
   };
 }
 
@@ -384,7 +392,7 @@ test_attention (Parity *self)
                   { "lse", REAL, 3, { s->batch, s->heads, s->q_len } },
                   { q_name, I32, 2, { s->batch, s->q_len }, PARITY_PLAIN, PARITY_VALUES,
                     .values = data.q_segments },
-                  { "k_segments", I32, 2, { s->batch, s->k_len }, PARITY_OFFSET, PARITY_VALUES,
+                  { "k_segments", I32, 2, { s->batch, s->k_len - s->n_prefix }, PARITY_OFFSET, PARITY_VALUES,
                     .values = data.k_segments }),
             &(ParityOptions){ label, s->dim, .optional = bf16, .bf16 = bf16 });
         attention_data_clear (&data);
@@ -420,7 +428,7 @@ test_attention_backward (Parity *self)
         g_autoptr (PeftTensor) q_segments
             = test_tensor (reference, I32, DIMS (s->batch, s->q_len), data.q_segments);
         g_autoptr (PeftTensor) k_segments
-            = test_tensor (reference, I32, DIMS (s->batch, s->k_len), data.k_segments);
+            = test_tensor (reference, I32, DIMS (s->batch, s->k_len - s->n_prefix), data.k_segments);
         g_autofree double *out_values = NULL;
         g_autofree double *lse_values = NULL;
         PeftAttentionParams forward = data.params;
@@ -461,7 +469,7 @@ test_attention_backward (Parity *self)
                   { "delta", REAL, 3, { s->batch, s->heads, s->q_len } },
                   { q_name, I32, 2, { s->batch, s->q_len }, PARITY_PLAIN, PARITY_VALUES,
                     .values = data.q_segments },
-                  { "forward.k_segments", I32, 2, { s->batch, s->k_len }, PARITY_PLAIN,
+                  { "forward.k_segments", I32, 2, { s->batch, s->k_len - s->n_prefix }, PARITY_PLAIN,
                     PARITY_VALUES, .values = data.k_segments }),
             &(ParityOptions){ label, MAX (s->dim, s->q_len) });
         attention_data_clear (&data);

@@ -158,6 +158,7 @@ static const struct
   gboolean causal;
   gint64 window;
   gboolean segments;
+  gint64 n_prefix;
 } attention_cases[] = {
   { 1, 3, 3, 1, 1, 2, FALSE },
   { 2, 4, 4, 4, 2, 3, TRUE },
@@ -168,6 +169,8 @@ static const struct
   { 2, 6, 6, 2, 1, 3, TRUE, 0, TRUE },
   { 1, 6, 6, 2, 2, 3, FALSE, 3, TRUE },
   { 1, 3, 6, 2, 2, 3, TRUE, 0, TRUE },
+  { 2, 4, 6, 2, 1, 3, TRUE, 0, TRUE, 2 },
+  { 1, 5, 6, 2, 2, 2, TRUE, 3, TRUE, 1 },
 };
 
 static void
@@ -180,6 +183,7 @@ test_attention (void)
       gint64 batch = attention_cases[i].batch, heads = attention_cases[i].heads;
       gint64 q_len = attention_cases[i].q_len, k_len = attention_cases[i].k_len;
       gint64 kv_heads = attention_cases[i].kv_heads, dim = attention_cases[i].dim;
+      gint64 own = k_len - attention_cases[i].n_prefix;
       const double ids[] = { 0, 0, 0, -1, 1, 1, 2, 2, 2, 2, -1, -1 };
       double q_ids[12];
       g_autoptr (PeftTensor) q = test_random (backend, 1, -2, 2, DIMS (batch, q_len, heads, dim));
@@ -202,6 +206,7 @@ test_attention (void)
       PeftAttentionParams params = {
         .q = q->view, .k = k->view, .v = v->view, .out = out->view, .lse = lse->view,
         .scale = 0.8, .causal = attention_cases[i].causal, .window = attention_cases[i].window,
+        .n_prefix = attention_cases[i].n_prefix,
       };
       PeftAttentionBackwardParams backward;
       Call call = { backend, PEFT_KERNEL_ATTENTION, &params };
@@ -209,9 +214,9 @@ test_attention (void)
       if (attention_cases[i].segments)
         {
           for (gint64 j = 0; j < batch * q_len; j++)
-            q_ids[j] = ids[j / q_len * k_len + j % q_len + k_len - q_len];
+            q_ids[j] = ids[j / q_len * own + j % q_len + own - q_len];
           q_segments = test_tensor (backend, PEFT_DTYPE_I32, DIMS (batch, q_len), q_ids);
-          k_segments = test_tensor (backend, PEFT_DTYPE_I32, DIMS (batch, k_len), ids);
+          k_segments = test_tensor (backend, PEFT_DTYPE_I32, DIMS (batch, own), ids);
           params.q_segments = q_segments->view;
           params.k_segments = k_segments->view;
         }

@@ -240,8 +240,9 @@ test_rope_inverse (Fixture *self, gconstpointer data)
 /* With q = 0 every visible key weighs the same: out is the mean of their v, lse the log of their
  * number. v[j] = 2^j says which keys were seen. */
 static void
-check_visible (Fixture *self, gint64 q_len, gint64 k_len, gboolean causal, gint64 window,
-               const double *q_segments, const double *k_segments, const guint *expected)
+check_visible (Fixture *self, gint64 q_len, gint64 n_prefix, gint64 k_len, gboolean causal,
+               gint64 window, const double *q_segments, const double *k_segments,
+               const guint *expected)
 {
   g_autoptr (PeftTensor) q = real (self, DIMS (1, q_len, 1, 1), NULL);
   g_autoptr (PeftTensor) k = test_random (self->backend, 1, -1, 1, DIMS (1, k_len, 1, 1));
@@ -249,13 +250,13 @@ check_visible (Fixture *self, gint64 q_len, gint64 k_len, gboolean causal, gint6
   g_autoptr (PeftTensor) out = real (self, DIMS (1, q_len, 1, 1), NULL);
   g_autoptr (PeftTensor) lse = real (self, DIMS (1, 1, q_len), NULL);
   g_autoptr (PeftTensor) q_ids = index_tensor (self, DIMS (1, q_len), q_segments);
-  g_autoptr (PeftTensor) k_ids = index_tensor (self, DIMS (1, k_len), k_segments);
+  g_autoptr (PeftTensor) k_ids = index_tensor (self, DIMS (1, k_len - n_prefix), k_segments);
   g_autofree double *powers = g_new (double, k_len);
   g_autofree double *means = g_new (double, q_len);
   g_autofree double *logs = g_new (double, q_len);
   PeftAttentionParams params
       = { .q = q->view, .k = k->view, .out = out->view, .lse = lse->view, .scale = 0.5,
-          .causal = causal, .window = window };
+          .causal = causal, .window = window, .n_prefix = n_prefix };
 
   for (gint64 j = 0; j < k_len; j++)
     powers[j] = 1 << j;
@@ -282,15 +283,18 @@ test_attention_masks (Fixture *self, gconstpointer data)
 {
   const double segments[] = { 0, 0, -1, 1, 1 };
 
-  check_visible (self, 3, 3, FALSE, 0, NULL, NULL, (guint[]){ 7, 7, 7 });
-  check_visible (self, 3, 3, TRUE, 0, NULL, NULL, (guint[]){ 1, 3, 7 });
-  check_visible (self, 2, 4, TRUE, 0, NULL, NULL, (guint[]){ 7, 15 });
-  check_visible (self, 4, 2, TRUE, 0, NULL, NULL, (guint[]){ 0, 0, 1, 3 });
-  check_visible (self, 5, 5, TRUE, 2, NULL, NULL, (guint[]){ 1, 3, 6, 12, 24 });
-  check_visible (self, 2, 5, TRUE, 3, NULL, NULL, (guint[]){ 14, 28 });
-  check_visible (self, 3, 3, FALSE, 1, NULL, NULL, (guint[]){ 7, 6, 4 });
-  check_visible (self, 5, 5, TRUE, 0, segments, segments, (guint[]){ 1, 3, 0, 8, 24 });
-  check_visible (self, 5, 5, FALSE, 0, segments, segments, (guint[]){ 3, 3, 0, 24, 24 });
+  check_visible (self, 3, 0, 3, FALSE, 0, NULL, NULL, (guint[]){ 7, 7, 7 });
+  check_visible (self, 3, 0, 3, TRUE, 0, NULL, NULL, (guint[]){ 1, 3, 7 });
+  check_visible (self, 2, 0, 4, TRUE, 0, NULL, NULL, (guint[]){ 7, 15 });
+  check_visible (self, 4, 0, 2, TRUE, 0, NULL, NULL, (guint[]){ 0, 0, 1, 3 });
+  check_visible (self, 5, 0, 5, TRUE, 2, NULL, NULL, (guint[]){ 1, 3, 6, 12, 24 });
+  check_visible (self, 2, 0, 5, TRUE, 3, NULL, NULL, (guint[]){ 14, 28 });
+  check_visible (self, 3, 0, 3, FALSE, 1, NULL, NULL, (guint[]){ 7, 6, 4 });
+  check_visible (self, 5, 0, 5, TRUE, 0, segments, segments, (guint[]){ 1, 3, 0, 8, 24 });
+  check_visible (self, 5, 0, 5, FALSE, 0, segments, segments, (guint[]){ 3, 3, 0, 24, 24 });
+  check_visible (self, 2, 3, 5, TRUE, 0, NULL, NULL, (guint[]){ 15, 31 });
+  check_visible (self, 5, 2, 7, TRUE, 0, segments, segments, (guint[]){ 7, 15, 0, 35, 99 });
+  check_visible (self, 5, 2, 7, TRUE, 3, segments, segments, (guint[]){ 7, 14, 0, 32, 96 });
 }
 
 /* Grouped heads: queries 0, 1 use key head 0, queries 2, 3 key head 1; and the weights are those of
@@ -328,7 +332,6 @@ test_attention_refusals (Fixture *self, gconstpointer data)
     const char *name;
     PeftAttentionParams params;
   } rows[] = {
-    { "n_prefix", { .n_prefix = 1 } },
     { "soft_cap", { .soft_cap = 30 } },
     { "bias", { .bias = bias->view } },
     { "slopes", { .slopes = slopes->view } },
@@ -343,7 +346,6 @@ test_attention_refusals (Fixture *self, gconstpointer data)
       PeftAttentionParams params = base;
       PeftAttentionBackwardParams backward = { 0 };
 
-      params.n_prefix = rows[i].params.n_prefix;
       params.soft_cap = rows[i].params.soft_cap;
       params.bias = rows[i].params.bias;
       params.slopes = rows[i].params.slopes;

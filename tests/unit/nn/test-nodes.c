@@ -181,7 +181,7 @@ test_rope (void)
 typedef struct
 {
   gboolean causal, segments;
-  gint64 window;
+  gint64 window, n_prefix;
 } AttentionCase;
 
 static PeftVar *
@@ -192,7 +192,7 @@ attention (PeftTape *tape, PeftVar *const *v, gconstpointer data)
   g_autoptr (PeftTensor) segments
       = gradcheck_ints (tape, 2, q_shape, (gint32[]){ 0, 0, 1, 1, 0, 0, 0, -1 });
   PeftAttentionOptions options = {
-    .scale = 0.7, .causal = c->causal, .window = c->window,
+    .scale = 0.7, .causal = c->causal, .window = c->window, .n_prefix = c->n_prefix,
     .q_segments = c->segments ? segments : NULL, .k_segments = c->segments ? segments : NULL,
   };
   return weigh_and_free (tape, peft_nn_attention (tape, v[0], v[1], v[2], &options));
@@ -208,6 +208,8 @@ test_attention (void)
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     gradcheck_run ("attention", attention, &cases[i],
                    (GradcheckLeaf[]){ SHAPE (2, 4, 4, 3), SHAPE (2, 4, 2, 3), SHAPE (2, 4, 2, 3) }, 3);
+  gradcheck_run ("attention, prefix", attention, &(AttentionCase){ TRUE, TRUE, 0, 3 },
+                 (GradcheckLeaf[]){ SHAPE (2, 4, 4, 3), SHAPE (2, 7, 2, 3), SHAPE (2, 7, 2, 3) }, 3);
   gradcheck_run ("attention, more keys", attention, &cases[0],
                  (GradcheckLeaf[]){ SHAPE (2, 3, 2, 3), SHAPE (2, 5, 1, 3), SHAPE (2, 5, 1, 3) }, 3);
 }
