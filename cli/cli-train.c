@@ -15,6 +15,7 @@ cli_train_arguments_clear (CliTrainArguments *self)
   g_free (self->adapter);
   g_free (self->quantize);
   g_free (self->task);
+  g_free (self->prefix_text);
   g_strfreev (self->data);
   g_strfreev (self->eval_data);
   g_strfreev (self->set);
@@ -43,6 +44,7 @@ cli_train_get_entries (CliTrainArguments *self)
     { "set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &self->set, N_ ("set a field of the method; the value is JSON"), N_ ("FIELD=VALUE") },
     { "config", 0, 0, G_OPTION_ARG_FILENAME, &self->config, N_ ("method and fields from an adapter_config.json"), N_ ("FILE") },
     { "adapter", 0, 0, G_OPTION_ARG_FILENAME, &self->adapter, N_ ("continue this adapter"), N_ ("DIR") },
+    { "prefix-text", 0, 0, G_OPTION_ARG_STRING, &self->prefix_text, N_ ("let a prefix (PREFIX_TUNING) start as the beginning of this text, which stands as the system's message where the model has a chat template"), N_ ("TEXT") },
     { "task", 0, 0, G_OPTION_ARG_STRING, &self->task, N_ ("CAUSAL_LM, SEQ_CLS, TOKEN_CLS or QUESTION_ANS (default: the adapter's, the configuration's or the model's)"), N_ ("TASK") },
     { "quantize", 0, 0, G_OPTION_ARG_STRING, &self->quantize, N_ ("not available in this version"), N_ ("TYPE") },
     G_OPTION_ENTRY_NULL,
@@ -200,7 +202,10 @@ cli_train_make_model (const CliTrainArguments *arguments, PeftConfig *config, Pe
   else if (config == NULL)
     done = peft_model_add_full_training (model, "default", error);
   else
-    done = peft_model_add_adapter (model, "default", config, common->seed, error);
+    done = peft_model_add_adapter (model, "default", config, common->seed, error)
+           && (arguments->prefix_text == NULL
+               || peft_model_init_prefix_from_text (model, "default", arguments->prefix_text, TRUE,
+                                                    cancellable, error));
   return done && peft_model_set_active (model, names, NULL, 0, error) ? g_steal_pointer (&model) : NULL;
 }
 
@@ -213,6 +218,8 @@ cli_train_find_contradiction (const CliTrainArguments *arguments)
     return _ ("--adapter continues an adapter as it is; --method, --config and --set exclude it");
   if (is_full (arguments) && arguments->set != NULL)
     return _ ("--method full has no fields to --set");
+  if (arguments->prefix_text != NULL && (arguments->adapter != NULL || is_full (arguments)))
+    return _ ("--prefix-text is for a new adapter of the method PREFIX_TUNING");
   return NULL;
 }
 
@@ -220,7 +227,7 @@ gboolean
 cli_train_is_anything_given (const CliTrainArguments *self)
 {
   return self->data != NULL || self->eval_data != NULL || self->method != NULL || self->preset != NULL
-         || self->set != NULL || self->task != NULL || self->config != NULL || self->adapter != NULL
+         || self->set != NULL || self->task != NULL || self->prefix_text != NULL || self->config != NULL || self->adapter != NULL
          || cli_properties_is_any_given (self->properties);
 }
 

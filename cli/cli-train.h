@@ -8,7 +8,7 @@
 
 typedef struct
 {
-  char *model, *method, *preset, *config, *adapter, *quantize, *task;
+  char *model, *method, *preset, *config, *adapter, *quantize, *task, *prefix_text;
   char **data, **eval_data, **set;
   CliProperties *properties;
 } CliTrainArguments;

@@ -57,6 +57,17 @@ gboolean peft_model_get_enabled (PeftModel *self);
 PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_set_enabled (PeftModel *self, gboolean enabled, GError **error);
 PEFT_AVAILABLE_IN_1_0
+gboolean peft_model_init_prefix_from_text (PeftModel *self, const char *name, const char *text,
+                                           gboolean as_system, GCancellable *cancellable,
+                                           GError **error);
+PEFT_AVAILABLE_IN_1_0
+void peft_model_init_prefix_from_text_async (PeftModel *self, const char *name, const char *text,
+                                             gboolean as_system, GCancellable *cancellable,
+                                             GAsyncReadyCallback callback, gpointer user_data);
+PEFT_AVAILABLE_IN_1_0
+gboolean peft_model_init_prefix_from_text_finish (PeftModel *self, GAsyncResult *result,
+                                                  GError **error);
+PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_save_adapter (PeftModel *self, const char *name, const char *folder,
                                   GError **error);
 PEFT_AVAILABLE_IN_1_0

@@ -2,13 +2,17 @@
 """Prefix tuning as peft's."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from conftest import assert_logits, batch, forward, load_oracle, run, shared
 from method_checks import check_save_stable, make_adapter
-from peft import PrefixTuningConfig
+from peft import PrefixTuningConfig, get_peft_model
+from peft.tuners.cartridge.utils import initialize_kv_prefix_from_text
 from prompt_checks import check_forward, check_ours_to_peft, check_steps, write_state
+from safetensors.torch import load_file
+from transformers import AutoTokenizer
 
 VARIANTS = {
     "plain": ("llama", dict(num_virtual_tokens=5)),
@@ -79,6 +83,30 @@ def test_checkpointing(tmp_path, model_folder):
     assert outputs[0] == outputs[1]
 
 
+def test_packing(tmp_path, model_folder):
+    """Every row of a packed line sees the prefix, and nothing else of what is in front of it."""
+    folder, adapter = model_folder("llama"), tmp_path / "adapter"
+    make_adapter(folder, adapter, PrefixTuningConfig, dict(num_virtual_tokens=5), tune=tune)
+    ids, _ = batch()
+    rows = [ids[0, :11].tolist(), ids[1, :7].tolist(), ids[1, 7:].tolist()]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"input_ids": row}) + "\n" for row in rows))
+    found = []
+    for extra in (["--batch-size", 3], ["--batch-size", 1, "--packing", "--max-length", 32]):
+        out, log = tmp_path / f"out{len(found)}", tmp_path / "log.jsonl"
+        run("train", "--model", folder, "--data", tmp_path / "rows.jsonl", "--output", out, "--adapter", adapter, "--max-steps", 2,
+            "--learning-rate", 0.01, "--optimizer", "sgd", "--max-grad-norm", 0, "--no-shuffle", "--dtype", "float32", "--log-json", log,
+            *extra)
+        losses = [s["loss"] for s in map(json.loads, log.read_text().splitlines()) if "step" in s and "loss" in s]
+        found.append((torch.tensor(losses), load_file(out / "adapter_model.safetensors")["prompt_embeddings"]))
+    start = load_file(adapter / "adapter_model.safetensors")["prompt_embeddings"]
+    assert (found[0][1] - start).abs().max() > 1e-3
+    assert (found[0][0] - found[1][0]).abs().max() < 1e-5
+    assert (found[0][1] - found[1][1]).abs().max() < 1e-5
+    result = run("train", "--model", model_folder("mistral-window"), "--data", tmp_path / "rows.jsonl", "--output", tmp_path / "never",
+                 "--method", "PREFIX_TUNING", "--set", "num_virtual_tokens=2", "--packing", check=False)
+    assert result.returncode == 1 and "window" in result.stderr
+
+
 def stories():
     if shared() is None:
         pytest.skip("shared/models/stories260k is not there")
@@ -112,6 +140,51 @@ def test_generate(tmp_path):
                 ids, mask = torch.cat((ids, new[:, None]), 1), torch.cat((mask, torch.ones_like(new)[:, None]), 1)
         for row, o in zip(ids, ours):
             assert o["ids"] == row[longest: longest + len(o["ids"])].tolist()
+
+
+TEMPLATE = "{% for m in messages %}<s>{{ m['role'] }}: {{ m['content'] }}</s>{% endfor %}"
+TEXT = "Once upon a time there was a little girl who lived in a small house near the park. Her name was Lily."
+
+
+@pytest.mark.parametrize("template", [None, TEMPLATE])
+@pytest.mark.parametrize("n", [1, 17])
+def test_from_text(tmp_path, template, n):
+    """As peft's initialize_kv_prefix_from_text, with and without a chat template."""
+    folder = tmp_path / "model"
+    shutil.copytree(stories(), folder)
+    if template is not None:
+        (folder / "chat_template.jinja").write_text(template)
+    (tmp_path / "rows.jsonl").write_text('{"text": "The cat sat on the mat."}\n')
+    out = tmp_path / "out"
+    run("train", "--model", folder, "--data", tmp_path / "rows.jsonl", "--output", out, "--method", "PREFIX_TUNING", "--set",
+        f"num_virtual_tokens={n}", "--prefix-text", TEXT, "--max-steps", 1, "--learning-rate", 0, "--dtype", "float32")
+    ours = load_file(out / "adapter_model.safetensors")["prompt_embeddings"]
+    base, tokenizer = load_oracle(folder), AutoTokenizer.from_pretrained(folder)
+    text = TEXT if template is None else f"<s>system: {TEXT}</s>"
+    ids = tokenizer(text, add_special_tokens=template is None, return_tensors="pt").input_ids
+    with torch.no_grad():
+        whole = base(input_ids=ids).logits[:, n:]
+    # The model behaves as if it had read the beginning.
+    assert_logits(forward(tmp_path, folder, {"input_ids": ids[:, n:].contiguous()}, out)["logits"], whole)
+    model = get_peft_model(base, PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=n))
+    theirs = initialize_kv_prefix_from_text(model, tokenizer, text=TEXT)
+    assert theirs.abs().max() > 0.5
+    assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()
+
+
+def test_from_text_refusals(tmp_path):
+    folder = stories()
+    (tmp_path / "rows.jsonl").write_text('{"text": "The cat sat on the mat."}\n')
+
+    def fails(message, *args, method="PREFIX_TUNING", code=1):
+        result = run("train", "--model", folder, "--data", tmp_path / "rows.jsonl", "--output", tmp_path / "never", "--method", method,
+                     "--prefix-text", "The cat", *args, check=False)
+        assert result.returncode == code and message in result.stderr, result.stderr
+
+    fails("has 4 tokens, and num_virtual_tokens is 40", "--set", "num_virtual_tokens=40")
+    fails("prefix_projection", "--set", "num_virtual_tokens=2", "--set", "prefix_projection=true")
+    fails("expected an adapter of the method PREFIX_TUNING, found LORA", method="LORA")
+    fails("--prefix-text is for", method="full", code=2)
 
 
 def test_merging_is_refused(tmp_path, model_folder):
