@@ -40,6 +40,7 @@ struct _PeftBaseModel
   char *compute;
   GMutex mutex;
   PeftTokenizer *tokenizer; /* loaded when it is first wanted; under mutex */
+  gint n_users;             /* atomic */
 };
 
 G_DEFINE_FINAL_TYPE (PeftBaseModel, peft_base_model, G_TYPE_OBJECT)
@@ -238,6 +239,12 @@ PeftCore *
 peft_base_model_get_core (PeftBaseModel *self)
 {
   return self->core;
+}
+
+int
+peft_base_model_count_users (PeftBaseModel *self, int change)
+{
+  return g_atomic_int_add (&self->n_users, change) + change;
 }
 
 PeftWorker *

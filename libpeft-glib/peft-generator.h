@@ -34,6 +34,17 @@ PEFT_AVAILABLE_IN_1_0
 GPtrArray *peft_generator_generate_finish (PeftGenerator *self, GAsyncResult *result,
                                            GError **error);
 PEFT_AVAILABLE_IN_1_0
+GPtrArray *peft_generator_generate_mixed (PeftGenerator *self, const char *const *prompts,
+                                          const char *const *adapters, GCancellable *cancellable,
+                                          GError **error);
+PEFT_AVAILABLE_IN_1_0
+void peft_generator_generate_mixed_async (PeftGenerator *self, const char *const *prompts,
+                                          const char *const *adapters, GCancellable *cancellable,
+                                          GAsyncReadyCallback callback, gpointer user_data);
+PEFT_AVAILABLE_IN_1_0
+GPtrArray *peft_generator_generate_mixed_finish (PeftGenerator *self, GAsyncResult *result,
+                                                 GError **error);
+PEFT_AVAILABLE_IN_1_0
 PeftGenerationResult *peft_generator_generate_ids (PeftGenerator *self, const gint32 *ids,
                                                    gsize n_ids, GCancellable *cancellable,
                                                    GError **error);

@@ -2,9 +2,12 @@
 #include "config.h"
 
 #include <glib/gi18n-lib.h>
+#include <math.h>
 
 #include "base/peft-error.h"
 #include "peft-model-private.h"
+
+#define MAX_F16 65504.0f
 
 /* Merging in memory: weights with the adapters folded in stand before the model's own, which stay as they are. */
 
@@ -20,13 +23,22 @@ peft_merged_slot_free (gpointer data)
 
 /* As the original is stored; blocks become F16. */
 static PeftTensor *
-store (PeftCore *core, const PeftTensor *original, const float *values, GError **error)
+store (PeftCore *core, PeftSlot *slot, const PeftTensor *original, const float *values,
+       GError **error)
 {
   const PeftView *view = &original->view;
   PeftDType dtype = peft_dtype_is_block (view->dtype) ? PEFT_DTYPE_F16 : view->dtype;
-  PeftTensor *tensor
-      = peft_tensor_new_on (core->backend, dtype, view->n_dims, view->shape, error);
+  PeftTensor *tensor;
 
+  for (gint64 i = 0; dtype == PEFT_DTYPE_F16 && i < peft_view_n_values (view); i++)
+    if (fabsf (values[i]) > MAX_F16)
+      {
+        g_set_error (error, PEFT_ERROR, PEFT_ERROR_NOT_FINITE,
+                     _ ("%s: the merged value %g is too large for F16; load the model as float32"), slot->path,
+                     (double) values[i]);
+        return NULL;
+      }
+  tensor = peft_tensor_new_on (core->backend, dtype, view->n_dims, view->shape, error);
   if (tensor != NULL)
     peft_tensor_upload_f32 (tensor, values);
   return tensor;
@@ -47,11 +59,11 @@ merge_slot (PeftModel *self, GPtrArray *adapters, PeftSlot *slot, GPtrArray *out
   merged = g_new0 (PeftMergedSlot, 1);
   g_ptr_array_add (out, merged);
   merged->slot = slot;
-  merged->weight = store (core, slot->weight, weight, error);
+  merged->weight = store (core, slot, slot->weight, weight, error);
   if (merged->weight == NULL)
     return FALSE;
   if (bias != NULL && slot->bias != NULL)
-    merged->bias = store (core, slot->bias, bias, error);
+    merged->bias = store (core, slot, slot->bias, bias, error);
   return bias == NULL || slot->bias == NULL || merged->bias != NULL;
 }
 
@@ -78,7 +90,37 @@ has_merged (PeftModel *self)
   return found;
 }
 
-/* Takes merged; empty: nothing is. */
+/* NULL with an error. */
+static GPtrArray *
+merge_active (PeftModel *self, GError **error)
+{
+  g_autoptr (GPtrArray) active = peft_model_list_active (self);
+  GPtrArray *merged;
+
+  if (active->len == 0)
+    {
+      g_set_error_literal (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT, _ ("no adapter is active"));
+      return NULL;
+    }
+  /* The hooks learn the adapters' weights. */
+  peft_model_attach (self);
+  merged = merge_all (self, active, error);
+  peft_model_detach (self);
+  return merged;
+}
+
+void
+peft_model_forget_merged (PeftModel *self)
+{
+  if (self->merged->len == 0)
+    return;
+  g_ptr_array_set_size (self->merged, 0);
+  for (guint i = 0; i < self->entries->len; i++)
+    ((PeftModelEntry *) self->entries->pdata[i])->merged = FALSE;
+  self->serial++;
+}
+
+/* Takes merged. */
 static void
 set_merged (PeftModel *self, GPtrArray *merged)
 {
@@ -89,7 +131,7 @@ set_merged (PeftModel *self, GPtrArray *merged)
     {
       PeftModelEntry *entry = self->entries->pdata[i];
 
-      entry->merged = merged->len > 0 && entry->active;
+      entry->merged = entry->active;
     }
   self->serial++;
   g_mutex_unlock (&self->mutex);
@@ -116,34 +158,28 @@ set_merged (PeftModel *self, GPtrArray *merged)
 gboolean
 peft_model_merge (PeftModel *self, GError **error)
 {
-  g_autoptr (GPtrArray) active = NULL;
-  GPtrArray *merged = NULL;
+  GPtrArray *merged;
 
   g_return_val_if_fail (PEFT_IS_MODEL (self), FALSE);
 
+  if (!peft_worker_begin (peft_model_get_worker (self), _ ("merging"), error))
+    return FALSE;
   if (has_merged (self))
     {
       g_set_error_literal (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
                            _ ("adapters are merged already; unmerge them first"));
-      return FALSE;
+      merged = NULL;
     }
-  if (!peft_worker_begin (peft_model_get_worker (self), _ ("merging"), error))
-    return FALSE;
-  active = peft_model_list_active (self);
-  if (active->len == 0)
-    g_set_error_literal (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT, _ ("no adapter is active"));
   else
     {
-      /* The hooks learn the adapters' weights. */
-      peft_model_attach (self);
-      merged = merge_all (self, active, error);
-      peft_model_detach (self);
+      merged = merge_active (self, error);
     }
+  if (merged != NULL)
+    set_merged (self, merged);
   peft_worker_end (peft_model_get_worker (self));
-  if (merged == NULL)
-    return FALSE;
-  set_merged (self, merged);
-  return TRUE;
+  if (merged != NULL)
+    peft_model_emit_changed (self);
+  return merged != NULL;
 }
 
 /**
@@ -164,9 +200,114 @@ peft_model_unmerge (PeftModel *self, GError **error)
 
   if (!peft_worker_begin (peft_model_get_worker (self), _ ("unmerging"), error))
     return FALSE;
-  set_merged (self, g_ptr_array_new_with_free_func (peft_merged_slot_free));
+  g_mutex_lock (&self->mutex);
+  peft_model_forget_merged (self);
+  g_mutex_unlock (&self->mutex);
   peft_worker_end (peft_model_get_worker (self));
+  peft_model_emit_changed (self);
   return TRUE;
+}
+
+/* Under mutex. */
+static GPtrArray *
+list_merged (PeftModel *self)
+{
+  GPtrArray *adapters = g_ptr_array_new ();
+
+  for (guint i = 0; i < self->entries->len; i++)
+    {
+      PeftModelEntry *entry = self->entries->pdata[i];
+
+      if (entry->merged)
+        g_ptr_array_add (adapters, entry->adapter);
+    }
+  return adapters;
+}
+
+static void
+replace (PeftTensor **place, PeftTensor **by)
+{
+  if (*by == NULL)
+    return;
+  peft_tensor_unref (*place);
+  *place = g_steal_pointer (by);
+}
+
+/* Under mutex: what is merged becomes the base model's own, and the adapters go. */
+static void
+adopt_merged (PeftModel *self)
+{
+  g_autoptr (GPtrArray) adapters = list_merged (self);
+  PeftCore *core = peft_model_get_core (self);
+  PeftSlot *head = core->head;
+  gboolean unties = peft_core_merge_unties (core, adapters);
+
+  for (guint i = 0; i < self->merged->len; i++)
+    {
+      PeftMergedSlot *merged = self->merged->pdata[i];
+
+      replace (&merged->slot->weight, &merged->weight);
+      replace (&merged->slot->bias, &merged->bias);
+      merged->slot->fresh = FALSE;
+    }
+  if (head != NULL && head->tied && unties)
+    {
+      head->tied = FALSE;
+    }
+  else if (head != NULL && head->tied)
+    {
+      peft_tensor_unref (head->weight);
+      head->weight = peft_tensor_ref (core->embedding->weight);
+    }
+  core->changed = TRUE;
+  g_ptr_array_set_size (self->merged, 0);
+  g_ptr_array_set_size (self->entries, 0);
+  self->serial++;
+}
+
+/**
+ * peft_model_merge_and_unload:
+ * @self: a model
+ * @error: return location for an error
+ *
+ * Makes the effect of the active adapters part of the base model in memory, and forgets all adapters.
+ *
+ * The base model's files stay as they are; there is no way back but loading it anew. New adapters can be put on the changed model,
+ * and [method@Model.merge_and_save] without adapters writes it. It must not have other [class@Model]s on it. As with
+ * [method@Model.merge] nothing changes when values are not finite.
+ *
+ * Returns: whether it was done
+ *
+ * Since: 1.0
+ */
+gboolean
+peft_model_merge_and_unload (PeftModel *self, GError **error)
+{
+  GPtrArray *merged = NULL;
+  gboolean ok;
+
+  g_return_val_if_fail (PEFT_IS_MODEL (self), FALSE);
+
+  if (!peft_worker_begin (peft_model_get_worker (self), _ ("merging"), error))
+    return FALSE;
+  ok = peft_base_model_count_users (self->base, 0) == 1;
+  if (!ok)
+    g_set_error_literal (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                         _ ("other models are on the same base model, which would change under them"));
+  else if (!has_merged (self))
+    ok = (merged = merge_active (self, error)) != NULL;
+  if (merged != NULL)
+    set_merged (self, merged);
+  if (ok)
+    {
+      g_mutex_lock (&self->mutex);
+      adopt_merged (self);
+      g_mutex_unlock (&self->mutex);
+    }
+  peft_worker_end (peft_model_get_worker (self));
+  if (ok)
+    peft_model_emit_changed (self);
+  return ok;
 }
 
 /**

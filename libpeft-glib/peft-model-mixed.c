@@ -6,12 +6,10 @@
 
 #include "base/peft-error.h"
 #include "data/peft-data-ids.h"
-#include "peft-model-private.h"
+#include "peft-model-mixed.h"
 #include "train/peft-engine.h"
 
 /* Batches whose lines go through different adapters: the base model computes all of them at once, each adapter its own. */
-
-#define NO_ADAPTER "__base__"
 
 typedef struct
 {
@@ -22,23 +20,16 @@ typedef struct
   gsize n_ids;
 } MixedData;
 
-/* Lines in the order in which they are computed: those of an adapter side by side. */
-typedef struct
-{
-  GPtrArray *adapters; /* PeftAdapter, NULL: none; one a group */
-  GArray *order;       /* gsize: a line of the caller's */
-  GArray *first;       /* guint: where each group begins */
-} Groups;
+/* ---- Which lines are whose ----------------------------------------------------------------- */
 
-static void
-groups_clear (Groups *self)
+void
+peft_mixed_lines_clear (PeftMixedLines *self)
 {
   g_clear_pointer (&self->adapters, g_ptr_array_unref);
+  g_clear_pointer (&self->scales, g_array_unref);
   g_clear_pointer (&self->order, g_array_unref);
   g_clear_pointer (&self->first, g_array_unref);
 }
-
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Groups, groups_clear)
 
 static void
 unref_adapter (gpointer adapter)
@@ -48,7 +39,16 @@ unref_adapter (gpointer adapter)
 }
 
 static gboolean
-check_adapter (PeftModel *self, PeftAdapter *adapter, GError **error)
+has_attention_hooks (PeftAdapter *adapter)
+{
+  for (guint i = 0; i < adapter->hook_slots->len; i++)
+    if (((PeftSlot *) adapter->hook_slots->pdata[i])->kind == PEFT_SLOT_ATTENTION)
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean
+check_adapter (PeftModel *model, PeftAdapter *adapter, GError **error)
 {
   const char *why = NULL;
 
@@ -56,7 +56,9 @@ check_adapter (PeftModel *self, PeftAdapter *adapter, GError **error)
     why = _ ("it puts something in front of the text");
   else if (adapter->overrides->len > 0 || adapter->method == NULL)
     why = _ ("it replaces whole modules or biases");
-  else if (g_ptr_array_find (adapter->hook_slots, peft_model_get_core (self)->head, NULL))
+  else if (has_attention_hooks (adapter))
+    why = _ ("it adds to the attention of whole layers");
+  else if (g_ptr_array_find (adapter->hook_slots, peft_model_get_core (model)->head, NULL))
     why = _ ("it adapts the head");
   if (why != NULL)
     g_set_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED,
@@ -65,58 +67,73 @@ check_adapter (PeftModel *self, PeftAdapter *adapter, GError **error)
 }
 
 static gboolean
-add_group (PeftModel *self, const MixedData *data, const char *name, Groups *groups, GError **error)
+add_group (PeftMixedLines *self, PeftModel *model, const char *const *names, const char *name,
+           GError **error)
 {
   PeftAdapter *adapter = NULL;
-  guint first = groups->order->len;
+  guint first = self->order->len;
+  double scale = 1;
 
-  if (!g_str_equal (name, NO_ADAPTER))
+  if (!g_str_equal (name, PEFT_MIXED_NO_ADAPTER))
     {
       PeftModelEntry *entry;
 
-      g_mutex_lock (&self->mutex);
-      entry = peft_model_find_entry (self, name);
-      adapter = entry != NULL ? peft_adapter_ref (entry->adapter) : NULL;
-      g_mutex_unlock (&self->mutex);
+      g_mutex_lock (&model->mutex);
+      entry = peft_model_find_entry (model, name);
+      if (entry != NULL)
+        {
+          adapter = peft_adapter_ref (entry->adapter);
+          scale = entry->scale;
+        }
+      g_mutex_unlock (&model->mutex);
       if (adapter == NULL)
         {
           peft_model_set_no_adapter (name, error);
           return FALSE;
         }
     }
-  g_ptr_array_add (groups->adapters, adapter);
-  g_array_append_val (groups->first, first);
-  for (gsize i = 0; i < data->n_lines; i++)
-    if (g_str_equal (data->names[i], name))
-      g_array_append_val (groups->order, i);
-  return adapter == NULL || check_adapter (self, adapter, error);
+  g_ptr_array_add (self->adapters, adapter);
+  g_array_append_val (self->scales, scale);
+  g_array_append_val (self->first, first);
+  for (gsize i = 0; i < self->n_lines; i++)
+    if (g_str_equal (names[i], name))
+      g_array_append_val (self->order, i);
+  return adapter == NULL || check_adapter (model, adapter, error);
 }
 
-static gboolean
-make_groups (PeftModel *self, const MixedData *data, Groups *groups, GError **error)
+gboolean
+peft_mixed_lines_init (PeftMixedLines *self, PeftModel *model, const char *const *names,
+                       gsize n_lines, GError **error)
 {
   g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
 
-  groups->adapters = g_ptr_array_new_with_free_func (unref_adapter);
-  groups->order = g_array_new (FALSE, FALSE, sizeof (gsize));
-  groups->first = g_array_new (FALSE, FALSE, sizeof (guint));
-  for (gsize i = 0; i < data->n_lines; i++)
-    if (g_hash_table_add (seen, (gpointer) data->names[i])
-        && !add_group (self, data, data->names[i], groups, error))
+  self->n_lines = n_lines;
+  self->adapters = g_ptr_array_new_with_free_func (unref_adapter);
+  self->scales = g_array_new (FALSE, FALSE, sizeof (double));
+  self->order = g_array_new (FALSE, FALSE, sizeof (gsize));
+  self->first = g_array_new (FALSE, FALSE, sizeof (guint));
+  for (gsize i = 0; i < n_lines; i++)
+    if (g_hash_table_add (seen, (gpointer) names[i])
+        && !add_group (self, model, names, names[i], error))
       return FALSE;
   return TRUE;
 }
 
-/* Puts the adapters' hooks in with their lines, or takes them out. */
-static void
-set_groups (const Groups *groups, gsize n_lines, gboolean active)
+gsize
+peft_mixed_lines_get (const PeftMixedLines *self, gsize index)
 {
-  for (guint i = 0; i < groups->adapters->len; i++)
+  return g_array_index (self->order, gsize, index);
+}
+
+void
+peft_mixed_lines_set_active (const PeftMixedLines *self, gboolean active)
+{
+  for (guint i = 0; i < self->adapters->len; i++)
     {
-      PeftAdapter *adapter = groups->adapters->pdata[i];
-      guint first = g_array_index (groups->first, guint, i);
-      guint end = i + 1 < groups->first->len ? g_array_index (groups->first, guint, i + 1)
-                                             : (guint) n_lines;
+      PeftAdapter *adapter = self->adapters->pdata[i];
+      guint first = g_array_index (self->first, guint, i);
+      guint end = i + 1 < self->first->len ? g_array_index (self->first, guint, i + 1)
+                                           : (guint) self->n_lines;
 
       for (guint j = 0; adapter != NULL && j < adapter->hooks->len; j++)
         {
@@ -124,15 +141,17 @@ set_groups (const Groups *groups, gsize n_lines, gboolean active)
 
           hook->line = active ? first : 0;
           hook->n_lines = active ? end - first : 0;
-          hook->of_lines = active ? (guint32) n_lines : 0;
+          hook->of_lines = active ? (guint32) self->n_lines : 0;
         }
       if (adapter != NULL)
-        peft_adapter_set_active (adapter, active, 1);
+        peft_adapter_set_active (adapter, active, g_array_index (self->scales, double, i));
     }
 }
 
+/* ---- Logits -------------------------------------------------------------------------------- */
+
 static PeftDataBatch *
-make_batch (const MixedData *data, const Groups *groups)
+make_batch (const MixedData *data, const PeftMixedLines *mixed)
 {
   PeftDataBatch *batch = peft_data_batch_new ();
   g_autofree gsize *starts = g_new (gsize, data->n_lines);
@@ -149,7 +168,7 @@ make_batch (const MixedData *data, const Groups *groups)
   for (gsize i = 0; i < data->n_lines; i++)
     for (guint t = 0; t < longest; t++)
       {
-        gsize line = g_array_index (groups->order, gsize, i), to = i * longest + t;
+        gsize line = peft_mixed_lines_get (mixed, i), to = i * longest + t;
         gboolean padding = t >= data->lengths[line];
 
         batch->ids[to] = padding ? 0 : data->ids[starts[line] + t];
@@ -162,7 +181,7 @@ make_batch (const MixedData *data, const Groups *groups)
 
 /* [ids, vocab], in the caller's order. */
 static PeftTensor *
-collect (const MixedData *data, const Groups *groups, const float *logits, guint longest,
+collect (const MixedData *data, const PeftMixedLines *mixed, const float *logits, guint longest,
          gsize vocab, GError **error)
 {
   const gint64 shape[2] = { (gint64) data->n_ids, (gint64) vocab };
@@ -177,7 +196,7 @@ collect (const MixedData *data, const Groups *groups, const float *logits, guint
       return NULL;
     }
   for (gsize i = 0; i < data->n_lines; i++)
-    places[g_array_index (groups->order, gsize, i)] = i;
+    places[peft_mixed_lines_get (mixed, i)] = i;
   for (gsize i = 0; i < data->n_lines; next += data->lengths[i++] * vocab)
     memcpy (next, logits + places[i] * longest * vocab, data->lengths[i] * vocab * sizeof (float));
   bytes = g_bytes_new_take (out, data->n_ids * vocab * sizeof (float));
@@ -185,9 +204,9 @@ collect (const MixedData *data, const Groups *groups, const float *logits, guint
 }
 
 static PeftTensor *
-compute (PeftCore *core, const MixedData *data, const Groups *groups, GError **error)
+compute (PeftCore *core, const MixedData *data, const PeftMixedLines *mixed, GError **error)
 {
-  g_autoptr (PeftDataBatch) batch = make_batch (data, groups);
+  g_autoptr (PeftDataBatch) batch = make_batch (data, mixed);
   const PeftPass pass = { .batch = batch->batch, .length = batch->length, .logits = TRUE };
   const gsize vocab = (gsize) core->n_outputs;
   g_autoptr (PeftEngine) engine = peft_engine_new (core, NULL);
@@ -205,7 +224,7 @@ compute (PeftCore *core, const MixedData *data, const Groups *groups, GError **e
   if (!peft_engine_reserve (engine, &pass, 1, error)
       || !peft_engine_run (engine, batch, &options, &result, error))
     return NULL;
-  return collect (data, groups, logits, batch->length, vocab, error);
+  return collect (data, mixed, logits, batch->length, vocab, error);
 }
 
 static gpointer
@@ -213,16 +232,16 @@ mixed_work (gpointer source, gpointer data, PeftRelay *relay, GCancellable *canc
             GError **error)
 {
   PeftModel *self = source;
-  g_auto (Groups) groups = { NULL };
+  g_auto (PeftMixedLines) lines = { 0 };
   const MixedData *mixed = data;
   PeftTensor *logits;
 
   if (g_cancellable_set_error_if_cancelled (cancellable, error)
-      || !make_groups (self, mixed, &groups, error))
+      || !peft_mixed_lines_init (&lines, self, mixed->names, mixed->n_lines, error))
     return NULL;
-  set_groups (&groups, mixed->n_lines, TRUE);
-  logits = compute (peft_model_get_core (self), mixed, &groups, error);
-  set_groups (&groups, mixed->n_lines, FALSE);
+  peft_mixed_lines_set_active (&lines, TRUE);
+  logits = compute (peft_model_get_core (self), mixed, &lines, error);
+  peft_mixed_lines_set_active (&lines, FALSE);
   return logits;
 }
 
@@ -239,8 +258,9 @@ mixed_work (gpointer source, gpointer data, PeftRelay *relay, GCancellable *canc
  *
  * Computes what the model expects after each id, every line with an adapter of its own.
  *
- * The base model computes all lines together. Which adapters are active does not matter, nor that some are merged. Adapters
- * that put a prompt in front, replace whole modules or adapt the head are refused.
+ * The base model computes all lines together. Which adapters are active does not matter, nor that some are merged; their
+ * scales ([method@Model.set_adapter_scale]) count. Adapters that put something in front of the text or into the attention, that
+ * replace whole modules or biases, or adapt the head are refused.
  *
  * Returns: (transfer full): logits, float32 of shape [@n_ids, vocabulary]
  *

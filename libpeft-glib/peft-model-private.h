@@ -10,7 +10,8 @@ typedef struct
   PeftAdapter *adapter;
   gboolean active;
   gboolean merged; /* part of the model's merged weights */
-  double weight;
+  double weight;   /* of the present choice of active adapters */
+  double scale;    /* stays whichever are active */
 } PeftModelEntry;
 
 /* A slot's weights with adapters folded in, which stand before its own while the model computes. */
@@ -33,12 +34,15 @@ struct _PeftModel
 };
 
 void peft_merged_slot_free (gpointer slot);
+/* Under mutex: the model has its own weights again. */
+void peft_model_forget_merged (PeftModel *self);
 
 /* Under mutex; NULL: no such adapter. */
 PeftModelEntry *peft_model_find_entry (PeftModel *self, const char *name);
 void peft_model_set_no_adapter (const char *name, GError **error);
 /* The adapters that count, with references. */
 GPtrArray *peft_model_list_active (PeftModel *self);
+void peft_model_emit_changed (PeftModel *self);
 void peft_model_emit_progress (PeftModel *self, guint64 done, guint64 total);
 
 /* May an adapter be called that? */

@@ -82,6 +82,8 @@ peft_model_set_property (GObject *object, guint id, const GValue *value, GParamS
     {
     case PROP_BASE_MODEL:
       self->base = g_value_dup_object (value);
+      if (self->base != NULL)
+        peft_base_model_count_users (self->base, 1);
       break;
     default:
       G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, pspec);
@@ -95,6 +97,8 @@ peft_model_finalize (GObject *object)
 
   g_clear_pointer (&self->entries, g_ptr_array_unref);
   g_clear_pointer (&self->merged, g_ptr_array_unref);
+  if (self->base != NULL)
+    peft_base_model_count_users (self->base, -1);
   g_clear_object (&self->base);
   g_mutex_clear (&self->mutex);
   G_OBJECT_CLASS (peft_model_parent_class)->finalize (object);
@@ -226,7 +230,7 @@ peft_model_attach (PeftModel *self)
       PeftModelEntry *entry = self->entries->pdata[i];
 
       if (entry->active && !entry->merged)
-        peft_adapter_set_active (entry->adapter, TRUE, entry->weight);
+        peft_adapter_set_active (entry->adapter, TRUE, entry->weight * entry->scale);
     }
   for (guint i = 0; self->enabled && i < self->merged->len; i++)
     {
@@ -247,7 +251,7 @@ peft_model_detach (PeftModel *self)
       PeftModelEntry *entry = self->entries->pdata[i];
 
       if (entry->adapter->active)
-        peft_adapter_set_active (entry->adapter, FALSE, entry->weight);
+        peft_adapter_set_active (entry->adapter, FALSE, 1);
     }
   for (guint i = 0; i < self->merged->len; i++)
     {
@@ -273,6 +277,12 @@ peft_model_list_active (PeftModel *self)
     }
   g_mutex_unlock (&self->mutex);
   return adapters;
+}
+
+void
+peft_model_emit_changed (PeftModel *self)
+{
+  g_signal_emit (self, signals[SIGNAL_CHANGED], 0);
 }
 
 void
@@ -387,7 +397,7 @@ take_adapter (PeftModel *self, PeftAdapter *adapter)
   PeftModelEntry *entry = g_new0 (PeftModelEntry, 1);
 
   entry->adapter = adapter;
-  entry->weight = 1;
+  entry->weight = entry->scale = 1;
   g_mutex_lock (&self->mutex);
   entry->active = self->entries->len == 0;
   g_ptr_array_add (self->entries, entry);
@@ -399,7 +409,7 @@ void
 peft_model_take_adapter (PeftModel *self, PeftAdapter *adapter)
 {
   take_adapter (self, adapter);
-  g_signal_emit (self, signals[SIGNAL_CHANGED], 0);
+  peft_model_emit_changed (self);
 }
 
 /**
@@ -820,149 +830,4 @@ peft_model_get_adapter_notes (PeftModel *self, const char *name)
     g_strv_builder_add (notes, entry->adapter->notes->pdata[i]);
   g_mutex_unlock (&self->mutex);
   return g_strv_builder_end (notes);
-}
-
-/* Under mutex: the adapters with these names, without references; NULL when one is not there. */
-static GPtrArray *
-find_adapters (PeftModel *self, const char *const *names, GError **error)
-{
-  g_autoptr (GPtrArray) adapters = g_ptr_array_new ();
-
-  for (; *names != NULL; names++)
-    {
-      PeftModelEntry *entry = peft_model_find_entry (self, *names);
-
-      if (entry == NULL)
-        {
-          peft_model_set_no_adapter (*names, error);
-          return NULL;
-        }
-      if (g_ptr_array_find (adapters, entry->adapter, NULL))
-        {
-          g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                       _ ("adapter “%s” is named twice"), *names);
-          return NULL;
-        }
-      g_ptr_array_add (adapters, entry->adapter);
-    }
-  return g_steal_pointer (&adapters);
-}
-
-static gboolean
-activate (PeftModel *self, const char *const *names, const double *weights, GError **error)
-{
-  g_autoptr (GPtrArray) adapters = find_adapters (self, names, error);
-
-  if (adapters == NULL || !peft_adapter_check_together (adapters, error))
-    return FALSE;
-  for (guint i = 0; i < self->entries->len; i++)
-    {
-      PeftModelEntry *entry = self->entries->pdata[i];
-      guint index;
-
-      entry->active = g_ptr_array_find (adapters, entry->adapter, &index);
-      if (entry->active)
-        entry->weight = weights != NULL ? weights[index] : 1;
-    }
-  self->serial++;
-  return TRUE;
-}
-
-/**
- * peft_model_set_active:
- * @self: a model
- * @names: (array zero-terminated=1): the adapters to be active; an empty list: none
- * @weights: (array length=n_weights) (nullable): what the effect of each is multiplied with; `NULL`: 1
- * @n_weights: number of weights: 0 or the number of names
- * @error: return location for an error
- *
- * Chooses the adapters that count.
- *
- * Several can be active together when they do not replace the same weights.
- *
- * Returns: whether they were chosen
- *
- * Since: 1.0
- */
-gboolean
-peft_model_set_active (PeftModel *self, const char *const *names, const double *weights,
-                       gsize n_weights, GError **error)
-{
-  gboolean ok;
-
-  g_return_val_if_fail (PEFT_IS_MODEL (self), FALSE);
-  g_return_val_if_fail (names != NULL, FALSE);
-
-  if (n_weights > 0 && n_weights != g_strv_length ((GStrv) names))
-    {
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                   _ ("expected as many weights as adapters (%u), found %zu"),
-                   g_strv_length ((GStrv) names), n_weights);
-      return FALSE;
-    }
-  if (!peft_worker_begin (peft_model_get_worker (self), _ ("changing adapters"), error))
-    return FALSE;
-  g_mutex_lock (&self->mutex);
-  ok = activate (self, names, n_weights > 0 ? weights : NULL, error);
-  g_mutex_unlock (&self->mutex);
-  peft_worker_end (peft_model_get_worker (self));
-  if (ok)
-    g_signal_emit (self, signals[SIGNAL_CHANGED], 0);
-  return ok;
-}
-
-/**
- * peft_model_get_enabled:
- * @self: a model
- *
- * Tells whether the active adapters count.
- *
- * Returns: `TRUE` if so
- *
- * Since: 1.0
- */
-gboolean
-peft_model_get_enabled (PeftModel *self)
-{
-  gboolean enabled;
-
-  g_return_val_if_fail (PEFT_IS_MODEL (self), FALSE);
-
-  g_mutex_lock (&self->mutex);
-  enabled = self->enabled;
-  g_mutex_unlock (&self->mutex);
-  return enabled;
-}
-
-/**
- * peft_model_set_enabled:
- * @self: a model
- * @enabled: `FALSE` for the base model alone
- * @error: return location for an error
- *
- * Switches all adapters off, or those that are active on again.
- *
- * Returns: whether it was done
- *
- * Since: 1.0
- */
-gboolean
-peft_model_set_enabled (PeftModel *self, gboolean enabled, GError **error)
-{
-  gboolean changed;
-
-  g_return_val_if_fail (PEFT_IS_MODEL (self), FALSE);
-
-  if (!peft_worker_begin (peft_model_get_worker (self), _ ("changing adapters"), error))
-    return FALSE;
-  g_mutex_lock (&self->mutex);
-  changed = self->enabled != !!enabled;
-  self->enabled = !!enabled;
-  if (changed)
-    self->serial++;
-  g_mutex_unlock (&self->mutex);
-  peft_worker_end (peft_model_get_worker (self));
-  if (changed)
-    g_object_notify_by_pspec (G_OBJECT (self), props[PROP_ENABLED]);
-  return TRUE;
 }

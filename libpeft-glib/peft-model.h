@@ -53,6 +53,11 @@ gboolean peft_model_set_active (PeftModel *self, const char *const *names, const
 PEFT_AVAILABLE_IN_1_0
 GStrv peft_model_get_active (PeftModel *self);
 PEFT_AVAILABLE_IN_1_0
+gboolean peft_model_set_adapter_scale (PeftModel *self, const char *name, double scale,
+                                       GError **error);
+PEFT_AVAILABLE_IN_1_0
+double peft_model_get_adapter_scale (PeftModel *self, const char *name);
+PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_get_enabled (PeftModel *self);
 PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_set_enabled (PeftModel *self, gboolean enabled, GError **error);
@@ -86,6 +91,8 @@ PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_merge (PeftModel *self, GError **error);
 PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_unmerge (PeftModel *self, GError **error);
+PEFT_AVAILABLE_IN_1_0
+gboolean peft_model_merge_and_unload (PeftModel *self, GError **error);
 PEFT_AVAILABLE_IN_1_0
 GStrv peft_model_get_merged (PeftModel *self);
 PEFT_AVAILABLE_IN_1_0

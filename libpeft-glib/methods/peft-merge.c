@@ -316,7 +316,7 @@ list_tensors (Merge *self, guint64 shard_bytes, GError **error)
   self->tensors = g_ptr_array_new_with_free_func (out_tensor_free);
   self->by_name = g_hash_table_new (g_str_hash, g_str_equal);
   /* With another head the file's tensors are neither all there nor called as they would be. */
-  if (!(self->core->gguf != NULL || self->core->task != PEFT_TASK_CAUSAL_LM
+  if (!(self->core->gguf != NULL || self->core->changed || self->core->task != PEFT_TASK_CAUSAL_LM
             ? list_slot_tensors (self, error)
             : list_folder_tensors (self, error)))
     return FALSE;
@@ -497,9 +497,16 @@ config_dtype (Merge *self)
 {
   PeftTensor *weight = self->core->embedding->weight;
 
-  if (self->dtype == PEFT_N_DTYPES && self->core->gguf == NULL)
+  if (self->dtype == PEFT_N_DTYPES && self->core->gguf == NULL && !self->core->changed)
     return NULL;
   return peft_model_folder_dtype_name (written_dtype (self, weight->view.dtype));
+}
+
+/* Adapters that are gone told the head and the embedding apart. */
+static gboolean
+was_untied (PeftCore *core)
+{
+  return core->changed && core->dims.tied && core->head != NULL && !core->head->tied;
 }
 
 /* Can all that they do be written into weights? */
@@ -527,6 +534,14 @@ check_adapters (GPtrArray *adapters, GError **error)
           }
     }
   return TRUE;
+}
+
+gboolean
+peft_core_merge_unties (PeftCore *core, GPtrArray *adapters)
+{
+  Merge self = { .core = core, .adapters = adapters };
+
+  return unties (&self);
 }
 
 gboolean
@@ -586,7 +601,8 @@ peft_core_save_merged_in_shards (PeftCore *core,
       g_hash_table_add (kept, g_strdup (PEFT_SAFETENSORS_INDEX));
     }
   return peft_model_folder_remove_stale (folder, kept, error)
-         && peft_model_folder_write_config (core, folder, config_dtype (&self), self.untied, error)
+         && peft_model_folder_write_config (core, folder, config_dtype (&self),
+                                            self.untied || was_untied (core), error)
          && peft_model_folder_copy_extras (core, folder, error);
 }
 

@@ -170,6 +170,8 @@ gboolean peft_adapter_lookup_number (PeftAdapter *self, const char *field, const
 guint64 peft_adapter_stream (PeftAdapter *self, PeftSlot *slot);
 /* Values of a parameter on the host. */
 float *peft_param_dup_values (PeftParam *param);
+/* The type in which the slot's weight, or what peft keeps in the same type, goes into an adapter's file. */
+PeftDType peft_slot_get_file_dtype (PeftSlot *slot);
 void peft_adapter_note (PeftAdapter *self, char *note); /* takes note */
 void peft_adapter_tensor_free (PeftAdapterTensor *self);
 
@@ -187,6 +189,8 @@ float *peft_slot_read (PeftSlot *self, PeftTensor *frozen, PeftParam *trained, G
  * Values that are not finite are PEFT_ERROR_NOT_FINITE, with the adapter's name. */
 gboolean peft_core_merge_slot (PeftCore *core, GPtrArray *adapters, PeftSlot *slot, float **weight,
                                float **bias, GError **error);
+/* Do the adapters tell a tied head and the embedding apart? */
+gboolean peft_core_merge_unties (PeftCore *core, GPtrArray *adapters);
 /* Writes the model with the given adapters folded in as a Hugging Face folder, tensor by tensor, in
  * shards above PEFT_SHARD_BYTES. dtype: of the written weights, PEFT_N_DTYPES: as stored; block types
  * become F16. A head tied to an embedding that the adapters tell apart is untied. Files of the original

@@ -31,6 +31,7 @@ struct _PeftCore
   gint64 pad_id;           /* that classification does not look at; -1: none */
   double head_dropout, initializer_range;
   PeftCoreHook *hook;      /* of the active adapter; not owned, NULL: none */
+  gboolean changed;        /* slots have other weights than the files */
   gpointer family;         /* the architecture's own */
   GDestroyNotify family_free;
   PeftTensor *cos_sin;     /* rope table for the positions asked for so far */
