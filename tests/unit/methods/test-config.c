@@ -355,7 +355,7 @@ test_new_for_method (void)
 
   g_assert_no_error (error);
   g_assert_true (PEFT_IS_LORA_CONFIG (config));
-  g_assert_null (peft_config_new_for_method ("vera", &error));
+  g_assert_null (peft_config_new_for_method ("shadow", &error));
   g_assert_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED);
 }
 
