@@ -213,9 +213,8 @@ cli_open_base (const CliCommon *common, const char *model, GCancellable *cancell
   return peft_base_model_load (model, device, dtype, cancellable, error);
 }
 
-/* "DIR=WEIGHT"; a folder whose name holds "=" is taken as it is when it exists. */
-static char *
-split_weight (const char *text, double *weight, GError **error)
+char *
+cli_split_weight (const char *text, double *weight, GError **error)
 {
   const char *equals = strrchr (text, '=');
   char *end = NULL;
@@ -245,7 +244,7 @@ open_base_below (const CliCommon *common, const char *model, char **adapters,
   if (adapters == NULL || adapters[0] == NULL)
     return cli_open_base (common, model, cancellable, error);
   if (!cli_parse_dtype (common->dtype, &dtype, error)
-      || (folder = split_weight (adapters[0], &weight, error)) == NULL)
+      || (folder = cli_split_weight (adapters[0], &weight, error)) == NULL)
     return NULL;
   device = cli_open_device (common, error);
   if (device == NULL)
@@ -253,40 +252,58 @@ open_base_below (const CliCommon *common, const char *model, char **adapters,
   return peft_base_model_load_for_adapter (model, device, dtype, folder, cancellable, error);
 }
 
+static gboolean
+load_adapter (const CliCommon *common, PeftModel *model, const char *text, const char *name,
+              GArray *weights, GError **error)
+{
+  double weight;
+  g_autofree char *folder = cli_split_weight (text, &weight, error);
+  g_auto (GStrv) notes = NULL;
+
+  if (folder == NULL || !peft_model_load_adapter (model, folder, name, error))
+    return FALSE;
+  g_array_append_val (weights, weight);
+  notes = peft_model_get_adapter_notes (model, name);
+  for (guint i = 0; !common->quiet && notes != NULL && notes[i] != NULL; i++)
+    g_printerr (_ ("note: %s: %s\n"), folder, notes[i]);
+  return TRUE;
+}
+
 PeftModel *
-cli_open_model (const CliCommon *common, const char *model, char **adapters,
+cli_load_model (const CliCommon *common, const char *model, char **adapters, GArray **weights,
                 GCancellable *cancellable, GError **error)
 {
   g_autoptr (PeftBaseModel) base = open_base_below (common, model, adapters, cancellable, error);
+  g_autoptr (GArray) given = g_array_new (FALSE, FALSE, sizeof (double));
   g_autoptr (PeftModel) self = NULL;
-  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GArray) weights = g_array_new (FALSE, FALSE, sizeof (double));
 
   if (base == NULL)
     return NULL;
   self = peft_model_new (base);
   for (guint i = 0; adapters != NULL && adapters[i] != NULL; i++)
     {
-      double weight;
-      g_autofree char *folder = split_weight (adapters[i], &weight, error);
-      char *name = i == 0 ? g_strdup ("default") : g_strdup_printf ("adapter-%u", i);
-      g_auto (GStrv) notes = NULL;
+      g_autofree char *name = i == 0 ? g_strdup ("default") : g_strdup_printf ("adapter-%u", i);
 
-      g_ptr_array_add (names, name);
-      if (folder == NULL || !peft_model_load_adapter (self, folder, name, error))
-        return NULL;
-      g_array_append_val (weights, weight);
-      notes = peft_model_get_adapter_notes (self, name);
-      for (guint j = 0; !common->quiet && notes != NULL && notes[j] != NULL; j++)
-        g_printerr (_ ("note: %s: %s\n"), folder, notes[j]);
-    }
-  if (names->len > 0)
-    {
-      g_ptr_array_add (names, NULL);
-      if (!peft_model_set_active (self, (const char *const *) names->pdata,
-                                  (const double *) weights->data, weights->len, error))
+      if (!load_adapter (common, self, adapters[i], name, given, error))
         return NULL;
     }
+  *weights = g_steal_pointer (&given);
+  return g_steal_pointer (&self);
+}
+
+PeftModel *
+cli_open_model (const CliCommon *common, const char *model, char **adapters,
+                GCancellable *cancellable, GError **error)
+{
+  g_autoptr (GArray) weights = NULL;
+  g_autoptr (PeftModel) self = cli_load_model (common, model, adapters, &weights, cancellable, error);
+  g_auto (GStrv) names = NULL;
+
+  if (self == NULL || weights->len == 0)
+    return g_steal_pointer (&self);
+  names = peft_model_get_adapter_names (self);
+  if (!peft_model_set_active (self, (const char *const *) names, (const double *) weights->data, weights->len, error))
+    return NULL;
   return g_steal_pointer (&self);
 }
 

@@ -60,6 +60,12 @@ PeftBaseModel *cli_open_base (const CliCommon *common, const char *model,
  * the first one. */
 PeftModel *cli_open_model (const CliCommon *common, const char *model, char **adapters,
                            GCancellable *cancellable, GError **error);
+/* The same with none of several active: they are called as peft_model_get_adapter_names lists them, in the order of
+ * `adapters`, and *weights (transfer full; double) is what was given for each. */
+PeftModel *cli_load_model (const CliCommon *common, const char *model, char **adapters,
+                           GArray **weights, GCancellable *cancellable, GError **error);
+/* "DIR=WEIGHT" → "DIR" and WEIGHT (1: none is given); a folder whose name holds "=" is taken as it is when it exists. */
+char *cli_split_weight (const char *text, double *weight, GError **error);
 gboolean cli_parse_dtype (const char *text, PeftLoadDType *out, GError **error);
 
 char *cli_format_bytes (guint64 bytes);

@@ -26,38 +26,152 @@ generate_arguments_clear (GenerateArguments *self)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (GenerateArguments, generate_arguments_clear)
 
-/* One prompt a line; a line that is a JSON string may hold line feeds. */
-static char **
-read_prompts (const char *path, GError **error)
+/* What a line of a file of prompts holds. */
+typedef struct
+{
+  GPtrArray *texts;   /* char *; ended by a NULL when all are there */
+  GPtrArray *folders; /* char *, NULL: no adapter */
+  gboolean mixed;     /* some line says which adapter it wants */
+} Prompts;
+
+static void
+prompts_clear (Prompts *self)
+{
+  g_clear_pointer (&self->texts, g_ptr_array_unref);
+  g_clear_pointer (&self->folders, g_ptr_array_unref);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Prompts, prompts_clear)
+
+static void
+add_prompt (Prompts *self, const char *text, const char *folder)
+{
+  g_ptr_array_add (self->texts, g_strdup (text));
+  g_ptr_array_add (self->folders, g_strdup (folder));
+}
+
+/* Text as it is, a JSON string, which may hold line feeds, or an object with "prompt" and perhaps "adapter". */
+static gboolean
+read_line (Prompts *self, const char *line, GError **error)
+{
+  g_autoptr (GVariant) value = strchr ("\"{", *line) != NULL ? peft_variant_new_from_json (line, NULL) : NULL;
+  g_autoptr (GVariant) adapter = NULL;
+  const char *text;
+
+  if (value != NULL && g_variant_is_of_type (value, G_VARIANT_TYPE_STRING))
+    {
+      add_prompt (self, g_variant_get_string (value, NULL), NULL);
+      return TRUE;
+    }
+  if (value == NULL || !g_variant_is_of_type (value, G_VARIANT_TYPE_VARDICT) || !g_variant_lookup (value, "prompt", "&s", &text))
+    {
+      add_prompt (self, line, NULL);
+      return TRUE;
+    }
+  adapter = g_variant_lookup_value (value, "adapter", NULL);
+  if (adapter != NULL)
+    self->mixed = TRUE;
+  if (adapter != NULL && g_variant_is_of_type (adapter, G_VARIANT_TYPE_STRING))
+    {
+      add_prompt (self, text, g_variant_get_string (adapter, NULL));
+      return TRUE;
+    }
+  if (adapter != NULL && !g_variant_is_of_type (adapter, G_VARIANT_TYPE ("mv")))
+    {
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA, _ ("adapter: expected a folder or null, found the type %s"),
+                   g_variant_get_type_string (adapter));
+      return FALSE;
+    }
+  add_prompt (self, text, NULL);
+  return TRUE;
+}
+
+static gboolean
+read_prompts (Prompts *self, const char *path, GError **error)
 {
   g_autofree char *text = NULL;
   g_auto (GStrv) lines = NULL;
-  g_autoptr (GPtrArray) prompts = g_ptr_array_new_with_free_func (g_free);
 
   if (!g_file_get_contents (path, &text, NULL, error))
-    return NULL;
+    return FALSE;
   lines = g_strsplit (text, "\n", -1);
   for (guint i = 0; lines[i] != NULL; i++)
     {
-      g_autoptr (GVariant) value = NULL;
-
       g_strchomp (lines[i]);
-      if (*lines[i] == '\0')
-        continue;
-      if (*lines[i] == '"')
-        value = peft_variant_new_from_json (lines[i], NULL);
-      g_ptr_array_add (prompts, value != NULL && g_variant_is_of_type (value, G_VARIANT_TYPE_STRING)
-                                    ? g_variant_dup_string (value, NULL)
-                                    : g_strdup (lines[i]));
+      if (*lines[i] != '\0' && !read_line (self, lines[i], error))
+        {
+          g_prefix_error (error, _ ("%s: line %u: "), path, i + 1);
+          return FALSE;
+        }
     }
-  if (prompts->len == 0)
-    {
-      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA, _ ("%s: no prompt in the file"), path);
-      return NULL;
-    }
-  g_ptr_array_add (prompts, NULL);
-  return (char **) g_ptr_array_free (g_steal_pointer (&prompts), FALSE);
+  if (self->texts->len > 0)
+    return TRUE;
+  g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_DATA, _ ("%s: no prompt in the file"), path);
+  return FALSE;
 }
+
+static gboolean
+collect_prompts (const GenerateArguments *arguments, Prompts *out, GError **error)
+{
+  out->texts = g_ptr_array_new_with_free_func (g_free);
+  out->folders = g_ptr_array_new_with_free_func (g_free);
+  if (arguments->prompts != NULL && !read_prompts (out, arguments->prompts, error))
+    return FALSE;
+  if (arguments->prompt != NULL)
+    add_prompt (out, arguments->prompt, NULL);
+  g_ptr_array_add (out->texts, NULL);
+  return TRUE;
+}
+
+/* ---- Adapters ------------------------------------------------------------------------------ */
+
+/* The model with all adapters, none of which is chosen yet; each counts as --adapter says. */
+static PeftModel *
+open_mixed (const GenerateArguments *arguments, const CliCommon *common, GCancellable *cancellable, GError **error)
+{
+  g_autoptr (GArray) weights = NULL;
+  g_autoptr (PeftModel) model
+      = cli_load_model (common, arguments->model, arguments->adapters, &weights, cancellable, error);
+  g_auto (GStrv) names = model != NULL ? peft_model_get_adapter_names (model) : NULL;
+
+  for (guint i = 0; model != NULL && i < weights->len; i++)
+    if (!peft_model_set_adapter_scale (model, names[i], g_array_index (weights, double, i), error))
+      return NULL;
+  return g_steal_pointer (&model);
+}
+
+/* The adapters' names for the lines of a file. */
+static GStrv
+name_adapters (PeftModel *model, const GenerateArguments *arguments, const Prompts *prompts, GError **error)
+{
+  g_auto (GStrv) names = peft_model_get_adapter_names (model);
+  g_autoptr (GStrvBuilder) found = g_strv_builder_new ();
+
+  for (guint i = 0; i < prompts->folders->len; i++)
+    {
+      const char *folder = prompts->folders->pdata[i], *name = folder == NULL ? "__base__" : NULL;
+
+      for (guint j = 0; name == NULL && arguments->adapters != NULL && arguments->adapters[j] != NULL; j++)
+        {
+          double weight;
+          g_autofree char *given = cli_split_weight (arguments->adapters[j], &weight, error);
+
+          if (given == NULL)
+            return NULL;
+          if (g_str_equal (given, folder))
+            name = names[j];
+        }
+      if (name == NULL)
+        {
+          g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                       _ ("%s: prompt %u: the adapter “%s” was not given with --adapter"), arguments->prompts, i + 1, folder);
+          return NULL;
+        }
+      g_strv_builder_add (found, name);
+    }
+  return g_strv_builder_end (found);
+}
+
+/* ---- Results ------------------------------------------------------------------------------- */
 
 /* [{"role": "user", "content": …}] as JSON. */
 static char *
@@ -106,9 +220,17 @@ print_result (const GenerateArguments *arguments, const char *prompt, gboolean s
     }
 }
 
-/* One conversation a prompt, each rendered by the chat template. */
 static gboolean
-answer_chats (PeftGenerator *generator, const GenerateArguments *arguments, char **prompts,
+choose_adapter (PeftModel *model, const char *name, GError **error)
+{
+  const char *const names[] = { g_str_equal (name, "__base__") ? NULL : name, NULL };
+
+  return peft_model_set_active (model, names, NULL, 0, error);
+}
+
+/* One conversation a prompt, each rendered by the chat template. names: an adapter for each, NULL: as they are. */
+static gboolean
+answer_chats (PeftGenerator *generator, const GenerateArguments *arguments, char **prompts, char **names,
               GCancellable *cancellable, GError **error)
 {
   for (guint i = 0; prompts[i] != NULL; i++)
@@ -116,7 +238,7 @@ answer_chats (PeftGenerator *generator, const GenerateArguments *arguments, char
       g_autofree char *messages = make_messages (prompts[i], error);
       g_autoptr (PeftGenerationResult) result = NULL;
 
-      if (messages == NULL)
+      if (messages == NULL || (names != NULL && !choose_adapter (peft_generator_get_model (generator), names[i], error)))
         return FALSE;
       if (arguments->stream && prompts[1] != NULL && !arguments->json)
         g_print ("> %s\n", prompts[i]);
@@ -129,12 +251,16 @@ answer_chats (PeftGenerator *generator, const GenerateArguments *arguments, char
 }
 
 static gboolean
-continue_texts (PeftGenerator *generator, const GenerateArguments *arguments, char **prompts,
+continue_texts (PeftGenerator *generator, const GenerateArguments *arguments, char **prompts, char **names,
                 GCancellable *cancellable, GError **error)
 {
-  g_autoptr (GPtrArray) results
-      = peft_generator_generate (generator, (const char *const *) prompts, cancellable, error);
+  g_autoptr (GPtrArray) results = NULL;
 
+  if (names != NULL)
+    results = peft_generator_generate_mixed (generator, (const char *const *) prompts, (const char *const *) names,
+                                             cancellable, error);
+  else
+    results = peft_generator_generate (generator, (const char *const *) prompts, cancellable, error);
   if (results == NULL)
     return FALSE;
   for (guint i = 0; i < results->len; i++)
@@ -162,22 +288,19 @@ answer_file (PeftGenerator *generator, const GenerateArguments *arguments,
 }
 
 static gboolean
-generate (PeftGenerator *generator, const GenerateArguments *arguments, GCancellable *cancellable,
-          GError **error)
+generate (PeftGenerator *generator, const GenerateArguments *arguments, const Prompts *prompts,
+          GCancellable *cancellable, GError **error)
 {
-  g_auto (GStrv) prompts = NULL;
+  char **texts = (char **) prompts->texts->pdata;
+  g_auto (GStrv) names = NULL;
 
   if (arguments->chat != NULL)
     return answer_file (generator, arguments, cancellable, error);
-  if (arguments->prompts != NULL)
-    prompts = read_prompts (arguments->prompts, error);
-  else
-    prompts = g_strdupv ((char *[]){ arguments->prompt, NULL });
-  if (prompts == NULL)
+  if (prompts->mixed && (names = name_adapters (peft_generator_get_model (generator), arguments, prompts, error)) == NULL)
     return FALSE;
   return arguments->as_chat || arguments->system != NULL
-             ? answer_chats (generator, arguments, prompts, cancellable, error)
-             : continue_texts (generator, arguments, prompts, cancellable, error);
+             ? answer_chats (generator, arguments, texts, names, cancellable, error)
+             : continue_texts (generator, arguments, texts, names, cancellable, error);
 }
 
 CliStatus
@@ -186,13 +309,14 @@ cmd_generate (int argc, char **argv, GCancellable *cancellable)
   static const char *const skipped[] = { "seed", "model", "add-special", "system", NULL };
   g_auto (CliCommon) common = { 0 };
   g_auto (GenerateArguments) arguments = { 0 };
+  g_auto (Prompts) prompts = { 0 };
   g_autoptr (CliProperties) properties = cli_properties_new (PEFT_TYPE_GENERATOR, skipped, NULL);
   const GOptionEntry entries[] = {
     { "model", 0, 0, G_OPTION_ARG_STRING, &arguments.model, N_ ("base model"), N_ ("MODEL") },
     { "adapter", 0, 0, G_OPTION_ARG_STRING_ARRAY, &arguments.adapters, N_ ("adapter folder"), N_ ("DIR[=WEIGHT]") },
     { "prompt", 0, 0, G_OPTION_ARG_STRING, &arguments.prompt, N_ ("text to continue"), N_ ("TEXT") },
     { "chat", 0, 0, G_OPTION_ARG_FILENAME, &arguments.chat, N_ ("JSON file of messages to answer"), N_ ("FILE") },
-    { "prompts", 0, 0, G_OPTION_ARG_FILENAME, &arguments.prompts, N_ ("file with a prompt a line"), N_ ("FILE") },
+    { "prompts", 0, 0, G_OPTION_ARG_FILENAME, &arguments.prompts, N_ ("file with a prompt a line, or {\"prompt\": TEXT, \"adapter\": DIR}"), N_ ("FILE") },
     { "system", 0, 0, G_OPTION_ARG_STRING, &arguments.system, N_ ("system message; prompts become user messages"), N_ ("TEXT") },
     { "as-chat", 0, 0, G_OPTION_ARG_NONE, &arguments.as_chat, N_ ("prompts are messages of a user, rendered by the chat template"), NULL },
     { "no-special", 0, 0, G_OPTION_ARG_NONE, &arguments.no_special, N_ ("add no special tokens to prompts"), NULL },
@@ -218,7 +342,10 @@ cmd_generate (int argc, char **argv, GCancellable *cancellable)
   if (!cli_properties_apply (properties, G_OBJECT (generator), &error))
     return cli_usage ("generate", "%s", error->message);
   g_clear_object (&generator);
-  model = cli_open_model (&common, arguments.model, arguments.adapters, cancellable, &error);
+  if (!collect_prompts (&arguments, &prompts, &error))
+    return cli_fail (error);
+  model = prompts.mixed ? open_mixed (&arguments, &common, cancellable, &error)
+                        : cli_open_model (&common, arguments.model, arguments.adapters, cancellable, &error);
   if (model == NULL)
     return cli_fail (error);
   generator = peft_generator_new (model);
@@ -230,7 +357,7 @@ cmd_generate (int argc, char **argv, GCancellable *cancellable)
     return cli_usage ("generate", "%s", error->message);
   if (arguments.stream && !arguments.json)
     g_signal_connect (generator, "token", G_CALLBACK (on_token), NULL);
-  if (!generate (generator, &arguments, cancellable, &error))
+  if (!generate (generator, &arguments, &prompts, cancellable, &error))
     return cli_fail (error);
   return CLI_DONE;
 }

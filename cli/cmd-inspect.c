@@ -26,10 +26,10 @@ assume_data (PeftTrainer *trainer, PeftBaseModel *base, GError **error)
   return peft_dataset_new_from_text ("rows.jsonl", rows->str, NULL, error);
 }
 
-/* What a run with these options would need, as JSON. */
+/* What a run with these options would need, as JSON; *status (nullable): how an adapter would stand on the model. */
 static char *
-make_plan (const CliTrainArguments *arguments, PeftConfig *config, const CliCommon *common, GCancellable *cancellable,
-           GError **error)
+make_plan (const CliTrainArguments *arguments, PeftConfig *config, const CliCommon *common, char **status,
+           GCancellable *cancellable, GError **error)
 {
   g_autoptr (PeftModel) model = NULL;
   g_autoptr (PeftDataset) dataset = NULL;
@@ -49,6 +49,8 @@ make_plan (const CliTrainArguments *arguments, PeftConfig *config, const CliComm
   model = cli_train_make_model (arguments, config, task, dataset, common, cancellable, error);
   if (model == NULL)
     return NULL;
+  if (arguments->adapter != NULL)
+    *status = peft_model_get_status_json (model);
   trainer = peft_trainer_new (model, NULL);
   if (!cli_train_apply (arguments, common, trainer, error))
     return NULL;
@@ -67,26 +69,42 @@ make_plan (const CliTrainArguments *arguments, PeftConfig *config, const CliComm
   return peft_trainer_plan (trainer, cancellable, error);
 }
 
-/* The object `json` with `plan` as its member "run". */
+/* The object `json` without the member `dropped` (nullable) and with `part` (nullable) as the member `added`. */
 static char *
-add_plan (const char *json, const char *plan, GError **error)
+change_parts (const char *json, const char *dropped, const char *added, const char *part, GError **error)
 {
   g_autoptr (GVariant) object = peft_variant_new_from_json (json, error);
-  g_autoptr (GVariant) run = NULL;
+  g_autoptr (GVariant) value_of_part = NULL;
   g_autoptr (GVariant) all = NULL;
   g_auto (GVariantBuilder) builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE_VARDICT);
   GVariantIter iter;
   const char *name;
   GVariant *value;
 
-  if (object == NULL || (run = peft_variant_new_from_json (plan, error)) == NULL)
+  if (object == NULL || (part != NULL && (value_of_part = peft_variant_new_from_json (part, error)) == NULL))
     return NULL;
   g_variant_iter_init (&iter, object);
   while (g_variant_iter_loop (&iter, "{&sv}", &name, &value))
-    g_variant_builder_add (&builder, "{sv}", name, value);
-  g_variant_builder_add (&builder, "{sv}", "run", run);
+    if (g_strcmp0 (name, dropped) != 0)
+      g_variant_builder_add (&builder, "{sv}", name, value);
+  if (value_of_part != NULL)
+    g_variant_builder_add (&builder, "{sv}", added, value_of_part);
   all = g_variant_ref_sink (g_variant_builder_end (&builder));
   return peft_variant_to_json (all, TRUE, error);
+}
+
+/* With what an adapter would be on the model and what a run would need. For people modules one by one are too much. */
+static char *
+add_plan (const char *text, const char *status, gboolean brief, const char *plan, GError **error)
+{
+  g_autofree char *own = NULL;
+  g_autofree char *with_status = NULL;
+
+  if (status == NULL)
+    return change_parts (text, NULL, "run", plan, error);
+  own = change_parts (status, brief ? "layers" : NULL, NULL, NULL, error);
+  with_status = own != NULL ? change_parts (text, NULL, "status", own, error) : NULL;
+  return with_status != NULL ? change_parts (with_status, NULL, "run", plan, error) : NULL;
 }
 
 static gboolean
@@ -111,6 +129,7 @@ cmd_inspect (int argc, char **argv, GCancellable *cancellable)
   g_autoptr (PeftConfig) config = NULL;
   g_autofree char *text = NULL;
   g_autofree char *plan = NULL;
+  g_autofree char *status = NULL;
   g_autofree char *whole = NULL;
   g_autoptr (GError) error = NULL;
   const char *contradiction;
@@ -147,8 +166,8 @@ cmd_inspect (int argc, char **argv, GCancellable *cancellable)
         return cli_usage ("inspect", _ ("--model is needed to say what a run would need"));
       if (!cli_train_make_config (&arguments, &config, &error))
         return cli_train_fail_config ("inspect", &arguments, error);
-      plan = make_plan (&arguments, config, &common, cancellable, &error);
-      if (plan == NULL || (whole = add_plan (text, plan, &error)) == NULL)
+      plan = make_plan (&arguments, config, &common, &status, cancellable, &error);
+      if (plan == NULL || (whole = add_plan (text, status, !json, plan, &error)) == NULL)
         return cli_fail (error);
     }
   cli_print_json (whole != NULL ? whole : text, json);

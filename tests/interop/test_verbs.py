@@ -10,8 +10,9 @@ import pytest
 import torch
 from conftest import assert_logits, batch, forward, load_oracle, run
 from method_checks import WEIGHTS, make_adapter
-from peft import IA3Config, LoHaConfig, LoKrConfig, LoraConfig, OFTConfig, PeftModel, convert_to_lora
+from peft import AdaptionPromptConfig, IA3Config, LoHaConfig, LoKrConfig, LoraConfig, OFTConfig, PeftModel, convert_to_lora
 from safetensors.torch import load_file, save_file
+from test_tokenizer import TOKENIZERS
 
 DRIVER = pathlib.Path(__file__).with_name("verbs-driver.py")
 SOURCES = (
@@ -251,7 +252,9 @@ def test_mixed_refusals(tmp_path, model_folder):
     folder = model_folder("llama")
     folders = two_or_more(tmp_path, folder, sources=[dict(r=4, target_modules=["lm_head"]), dict(r=4, target_modules=["q_proj"],
                                                                                                 modules_to_save=["input_layernorm"])])
-    for names, message in ((["adapter-0"], "adapts the head"), (["adapter-1"], "replaces whole modules"), (["nobody"], "nobody"),
+    make_adapter(folder, tmp_path / "attention", AdaptionPromptConfig, dict(adapter_len=4, adapter_layers=2), strength=0.1)
+    folders.append(tmp_path / "attention")
+    for names, message in ((["adapter-0"], "adapts the head"), (["adapter-2"], "adds to the attention"), (["adapter-1"], "replaces whole modules"), (["nobody"], "nobody"),
                            (["adapter-1", "adapter-1"], "an adapter's name for each")):
         result = drive({"model": str(folder), "adapters": [str(f) for f in folders], "mixed": [[3, 4, 5]], "names": names})
         assert result.returncode != 0 and message in result.stderr, result.stderr
@@ -274,3 +277,187 @@ def test_hotswap(tmp_path, model_folder):
     for other, message in ((folders[2], "does not adapt 'model.layers.0.self_attn.k_proj'"), (lokr, "of the method LORA")):
         result = drive({"model": str(folder), "adapters": [str(folders[0])], "swap": [str(other)], "ids": [3, 4]})
         assert result.returncode != 0 and message in result.stderr, result.stderr
+
+
+def steps(folder, adapters, *wanted, **more):
+    result = drive({"model": str(folder), "adapters": [str(a) for a in adapters], "steps": [list(w) for w in wanted], **more})
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def as_logits(values):
+    return torch.tensor(values).reshape(-1, 97)
+
+
+def oracle_logits(model, ids):
+    with torch.no_grad():
+        return model(input_ids=ids).logits[0]
+
+
+def test_scale(tmp_path, model_folder):
+    """The scale stays when others become active, and comes on top of their weights."""
+    folder = model_folder("llama")
+    folders = two_or_more(tmp_path, folder)[:2]
+    ids, _ = batch(rows=1)
+    row = ids[0].tolist()
+    out = steps(folder, folders, ("set_adapter_scale", "adapter-0", 0.5), ("logits", row), ("set_active", ["adapter-1"], [1.0]), ("set_active", ["adapter-0"], [0.6]),
+                ("logits", row), ("get_adapter_scale", "adapter-0"), ("get_active",))
+    model = load_all(folder, folders)
+    for ours, factor in ((out[1], 0.5), (out[4], 0.3)):
+        for layer in model.modules():
+            if hasattr(layer, "set_scale"):
+                layer.set_scale("adapter-0", factor)
+        assert_logits(as_logits(ours), oracle_logits(model, ids))
+    assert out[5] == 0.5 and out[6] == ["adapter-0"]
+    for name, bad, message in (("adapter-0", float("inf"), "a finite weight"), ("nobody", 0.5, "no adapter “nobody”")):
+        result = drive({"model": str(folder), "adapters": [str(folders[0])], "steps": [["set_adapter_scale", name, bad]]})
+        assert result.returncode != 0 and message in result.stderr, result.stderr
+
+
+def test_choosing_unmerges(tmp_path, model_folder):
+    """As peft: what becomes active does so on the model's own weights."""
+    folder = model_folder("llama")
+    folders = two_or_more(tmp_path, folder)[:2]
+    ids, _ = batch(rows=1)
+    out = steps(folder, folders, ("merge",), ("get_merged",), ("set_active", ["adapter-1"], None), ("get_merged",), ("logits", ids[0].tolist()))
+    model = load_all(folder, folders)
+    model.set_adapter("adapter-1")
+    assert out[1] == ["adapter-0"] and out[3] == []
+    assert_logits(as_logits(out[4]), oracle_logits(model, ids))
+
+
+@pytest.mark.parametrize("family,fields", [("llama", dict(r=4, target_modules=["q_proj", "down_proj"])), ("llama-bias-tied", dict(r=4, target_modules=["q_proj", "embed_tokens"])),
+                                           ("llama-bias-tied", dict(r=4, target_modules=["v_proj"], bias="all", use_dora=True))])
+def test_merge_and_unload(tmp_path, model_folder, family, fields):
+    """Another adapter goes on top, and what is written computes the same."""
+    folder = model_folder(family)
+    folders = two_or_more(tmp_path, folder, sources=[fields, dict(r=2, target_modules=["k_proj", "up_proj"])])
+    ids, _ = batch(rows=1)
+    row, saved, again = ids[0].tolist(), tmp_path / "saved", tmp_path / "again"
+    out = steps(folder, folders[:1], ("logits", row), ("merge_and_unload",), ("get_adapter_names",), ("logits", row), ("merge_and_save", str(saved), 0, None),
+                ("load_adapter", str(folders[1]), "second"), ("logits", row), ("merge_and_save", str(again), 0, None))
+    before, after, second = (as_logits(out[i]) for i in (0, 3, 6))
+    assert out[2] == []
+    assert_logits(after, before)
+    merged = load_oracle(saved)
+    assert merged.config.tie_word_embeddings == (family == "llama-bias-tied" and "embed_tokens" not in fields["target_modules"])
+    assert_logits(after, oracle_logits(merged, ids))
+    assert_logits(second, oracle_logits(PeftModel.from_pretrained(merged, folders[1]).eval(), ids))
+    assert_logits(second, oracle_logits(load_oracle(again), ids))
+    assert (second - after).abs().max() > 0.05
+    if family == "llama":
+        assert_logits(after, oracle_logits(PeftModel.from_pretrained(load_oracle(folder), folders[0]).merge_and_unload(safe_merge=True), ids))
+
+
+def test_merge_and_unload_refusals(tmp_path, model_folder):
+    folder = model_folder("llama")
+    source = two_or_more(tmp_path, folder)[0]
+    for adapters, others, message in (([], 0, "no adapter is active"), ([str(source)], 1, "other models are on the same base model")):
+        result = drive({"model": str(folder), "adapters": adapters, "others": others, "steps": [["merge_and_unload"]]})
+        assert result.returncode != 0 and message in result.stderr, result.stderr
+
+
+def test_status(tmp_path, model_folder, capsys):
+    """Of the model and of every layer, and the line about parameters, as peft's."""
+    folder = model_folder("llama")
+    folders = two_or_more(tmp_path, folder, sources=[dict(r=4, target_modules=["q_proj", "v_proj"]), dict(r=2, target_modules=["q_proj", "up_proj"])])
+    out = steps(folder, folders, ("get_status_json",), ("describe_parameters",), ("merge",), ("get_status_json",), ("unmerge",), ("set_enabled", False), ("get_status_json",))
+    model = PeftModel.from_pretrained(load_oracle(folder), folders[0], adapter_name="adapter-0", is_trainable=True)
+    model.load_adapter(folders[1], adapter_name="adapter-1")
+    model.set_adapter("adapter-0")
+
+    def compare(ours, trainable):
+        mine, theirs = json.loads(ours), model.get_model_status()
+        same = ("num_adapter_layers", "enabled", "active_adapters", "merged_adapters", "available_adapters", "devices", "peft_types")
+        for key in same:
+            assert mine[key] == getattr(theirs, key), key
+        assert mine["all_parameters"] == theirs.total_params and (not trainable or mine["trainable_parameters"] == theirs.trainable_params)
+        layers = {layer.name: layer for layer in model.get_layer_status()}
+        assert len(layers) == len(mine["layers"]) == 9
+        for layer in mine["layers"]:
+            other = layers["model." + layer["name"]]
+            for key in ("enabled", "active_adapters", "merged_adapters", "available_adapters", "devices", "quantization_backend"):
+                assert layer[key] == getattr(other, key), key
+            assert not trainable or layer["requires_grad"] == other.requires_grad
+
+    compare(out[0], True)
+    capsys.readouterr()
+    model.print_trainable_parameters()
+    assert out[1] == capsys.readouterr().out.strip()
+    model.merge_adapter(["adapter-0"])
+    compare(out[3], False)
+    model.unmerge_adapter()
+    with model.disable_adapter():
+        compare(out[6], False)
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory, model_folder):
+    """A model with a tokenizer, and two adapters."""
+    tok = TOKENIZERS["llama3"]()
+    out = tmp_path_factory.mktemp("writer") / "model"
+    load_oracle(model_folder("llama", vocab_size=tok.get_vocab_size())).save_pretrained(out)
+    tok.save(str(out / "tokenizer.json"))
+    return out, two_or_more(out.parent, out)[:2]
+
+
+TEXTS = ["The quick brown fox", "naïve 狐狸 text", "1 2 3", "The quick brown fox", "The quick brown fox"]
+CHOSEN = ["adapter-1", "__base__", "adapter-0", "adapter-0", "__base__"]
+
+
+def test_generating_with_an_adapter_each(writer):
+    folder, folders = writer
+    result = drive({"model": str(folder), "adapters": [str(f) for f in folders], "texts": TEXTS, "names": CHOSEN, "new": 12})
+    assert result.returncode == 0, result.stderr
+    out = json.loads(result.stdout)
+    assert out["together"] == out["alone"] == out["again"] == out["tokens"]
+    assert len({tuple(ids) for ids, text in zip(out["together"], TEXTS) if text == TEXTS[0]}) == 3
+
+
+def test_generating_by_the_command(writer, tmp_path):
+    """A file whose lines say which adapter they want; the weights of --adapter count."""
+    folder, folders = writer
+    names = [None if name == "__base__" else str(folders[int(name[-1])]) for name in CHOSEN]
+    rows = tmp_path / "prompts.jsonl"
+    rows.write_text("".join(json.dumps({"prompt": text, "adapter": name}) + "\n" for text, name in zip(TEXTS, names)))
+    options = ["generate", "--model", folder, "--json", "--dtype", "float32", "--max-new-tokens", 12]
+    both = ["--adapter", f"{folders[0]}=0.8", "--adapter", folders[1]]
+    mixed = [json.loads(line)["ids"] for line in run(*options, *both, "--prompts", rows).stdout.splitlines()]
+    alone = []
+    for text, name in zip(TEXTS, names):
+        own = [] if name is None else ["--adapter", name + ("=0.8" if name == str(folders[0]) else "")]
+        alone.append(json.loads(run(*options, *own, "--prompt", text).stdout)["ids"])
+    assert mixed == alone
+    rows.write_text(json.dumps({"prompt": "x", "adapter": "elsewhere"}) + "\n")
+    result = run(*options, *both, "--prompts", rows, check=False)
+    assert result.returncode == 1 and "prompt 1: the adapter “elsewhere” was not given with --adapter" in result.stderr
+    rows.write_text("x\n" + json.dumps({"prompt": "x", "adapter": 3}) + "\n")
+    result = run(*options, *both, "--prompts", rows, check=False)
+    assert result.returncode == 1 and "line 2: adapter: expected a folder or null" in result.stderr
+
+
+def test_combining_by_the_command(tmp_path, model_folder):
+    folder = model_folder("llama")
+    folders = two_or_more(tmp_path, folder)[:2]
+    adapters = ["--adapter", f"{folders[0]}=0.7", "--adapter", f"{folders[1]}=0.5"]
+    run("merge", "--model", folder, *adapters, "--combine", "ties_svd", "--density", 0.4, "--majority-sign", "frequency", "--rank", 3,
+        "--output-adapter", tmp_path / "one", "--output", tmp_path / "merged")
+    model = load_all(folder, folders)
+    model.add_weighted_adapter(["adapter-0", "adapter-1"], [0.7, 0.5], "new", combination_type="ties_svd", density=0.4, svd_rank=3, majority_sign_method="frequency")
+    model.set_adapter("new")
+    ids, _ = batch(rows=1)
+    expected = oracle_logits(model, ids)
+    assert_logits(oracle_logits(load_oracle(tmp_path / "merged"), ids), expected)
+    assert_logits(oracle_logits(PeftModel.from_pretrained(load_oracle(folder), tmp_path / "one").eval(), ids), expected)
+    for args, message in ((["--combine", "mean"], "expected one of svd, linear, cat"), (["--combine", "ties"], "needs --density"), (["--rank", 3], "go with --combine"),
+                          (["--combine", "svd", "--majority-sign", "x"], "expected total or frequency")):
+        result = run("merge", "--model", folder, *adapters, "--output", tmp_path / "no", *args, check=False)
+        assert result.returncode == 2 and message in result.stderr and not (tmp_path / "no").exists(), result.stderr
+
+
+def test_inspect_on_a_model(tmp_path, model_folder):
+    folder = model_folder("llama")
+    source = two_or_more(tmp_path, folder)[0]
+    status = json.loads(run("inspect", source, "--model", folder, "--json").stdout)["status"]
+    assert status["num_adapter_layers"] == len(status["layers"]) == 9 and status["requires_grad"] == {"default": True}
+    assert "layers" not in run("inspect", source, "--model", folder).stdout.split("status")[1].split("num_adapter_layers")[0]

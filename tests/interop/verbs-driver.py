@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Verbs of PeftModel through introspection, for tests whose Python has no gi: the request is JSON on standard input.
 
-{"model": FOLDER, "adapters": [FOLDER…], "mixed": [[ID…]…], "names": […]} prints the logits of lines with an adapter each;
+{"model": FOLDER, "adapters": [FOLDER…], "steps": [[NAME, ARGUMENT…]…]} prints what each step gave: "logits" of ids, or what the method
+of PeftModel with that name returns;
+{…, "texts": [TEXT…], "names": […], "new": N} prints the new ids of texts with an adapter each, generated together and one by one;
+{…, "mixed": [[ID…]…], "names": […]} prints the logits of lines with an adapter each;
 {…, "swap": [FOLDER…], "ids": [ID…]} prints logits before and after each;
 {…, "merge": [ID…]} prints logits before merging, merged, after unmerging, and disabled;
 {"model": FOLDER, "adapters": [FOLDER…], "combine": {"weights": […], "type": "ties", "rank": 0, "density": 1.0, "frequency": false},
@@ -43,13 +46,33 @@ def merge(model, names, ids):
     json.dump(out, sys.stdout)
 
 
+def generate(model, texts, names, new):
+    generator = Peft.Generator.new(model)
+    generator.set_property("max-new-tokens", new)
+    tokens = [[] for _ in texts]
+    handler = generator.connect("token", lambda _, i, token, text: tokens[i].append(token) if token >= 0 else None)
+    together = [r.get_ids() for r in generator.generate_mixed(texts, names, None)]
+    generator.disconnect(handler)
+    alone = []
+    for text, name in zip(texts, names):
+        model.set_active([] if name == "__base__" else [name], None)
+        alone.append(generator.generate([text], None)[0].get_ids())
+    again = [r.get_ids() for r in generator.generate_mixed(texts, names, None)]
+    json.dump({"together": together, "tokens": tokens, "alone": alone, "again": again}, sys.stdout)
+
+
 def main():
     request = json.load(sys.stdin)
     base = Peft.BaseModel.load(request["model"], None, Peft.LoadDType.FLOAT32, None)
     model = Peft.Model.new(base)
+    others = [Peft.Model.new(base) for _ in range(request.get("others", 0))]  # noqa: F841
     names = [f"adapter-{i}" for i in range(len(request["adapters"]))]
     for folder, name in zip(request["adapters"], names):
         model.load_adapter(folder, name)
+    if "steps" in request:
+        return json.dump([logits(model, *a) if name == "logits" else getattr(model, name)(*a) for name, *a in request["steps"]], sys.stdout)
+    if "texts" in request:
+        return generate(model, request["texts"], request["names"], request["new"])
     if "swap" in request:
         out = [logits(model, request["ids"])]
         for folder in request["swap"]:
