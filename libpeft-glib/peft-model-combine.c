@@ -98,7 +98,7 @@ peft_model_add_weighted_adapter (PeftModel *self, const char *const *adapters, c
  * Adds the LoRA that comes nearest to what another adapter does to the weights.
  *
  * It is a truncated singular value decomposition of the difference that the adapter makes, layer by layer: exact when the rank is
- * as large as the difference has it.
+ * as large as the difference has it. What a method adds to the biases of layers (IA3) becomes the bias of B (`lora_bias`).
  *
  * Returns: whether it was added
  *

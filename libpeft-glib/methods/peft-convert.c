@@ -12,13 +12,14 @@
 #include "methods/peft-lora-private.h"
 
 /* What an adapter adds to the weights, as the product of two thin matrices: the first singular triples of the
- * difference (Eckart & Young 1936). The scale is 1. */
+ * difference (Eckart & Young 1936). The scale is 1. What it adds to the biases becomes the bias of B. */
 
 typedef struct
 {
   PeftSlot *slot;
   gsize rank;
   float *a, *b; /* [rank, in], [out, rank] */
+  float *bias;  /* [out] what is added to the layer's bias; NULL: nothing */
 } Converted;
 
 static void
@@ -28,6 +29,7 @@ converted_free (gpointer data)
 
   g_free (self->a);
   g_free (self->b);
+  g_free (self->bias);
   g_free (self);
 }
 
@@ -47,14 +49,35 @@ check (PeftAdapter *adapter, double rank, GError **error)
   return message == NULL;
 }
 
-/* The difference that a hook makes, [out, in]. */
+/* What has been added to a bias, `before` NULL: to none; NULL: nothing. */
 static float *
-get_difference (PeftAdapter *adapter, PeftSlot *slot, PeftSlotHook *hook, GError **error)
+get_bias_difference (PeftSlot *slot, const float *before, const float *after)
+{
+  gsize n = (gsize) slot->out_features;
+  g_autofree float *difference = NULL;
+  gboolean any = FALSE;
+
+  if (after == NULL)
+    return NULL;
+  difference = g_new (float, n);
+  for (gsize i = 0; i < n; i++)
+    {
+      difference[i] = after[i] - (before != NULL ? before[i] : 0);
+      any |= difference[i] != 0;
+    }
+  return any ? g_steal_pointer (&difference) : NULL;
+}
+
+/* The difference that a hook makes to the weight, [out, in], and to the bias (NULL: none). */
+static float *
+get_difference (PeftAdapter *adapter, PeftSlot *slot, PeftSlotHook *hook, float **bias_difference,
+                GError **error)
 {
   gsize n = (gsize) (slot->in_features * slot->out_features);
   g_autofree float *before = NULL;
   g_autofree float *after = NULL;
   g_autofree float *bias = NULL;
+  g_autofree float *old_bias = NULL;
 
   if (hook->klass->merge == NULL || slot->kind != PEFT_SLOT_LINEAR)
     {
@@ -67,12 +90,18 @@ get_difference (PeftAdapter *adapter, PeftSlot *slot, PeftSlotHook *hook, GError
   if (before == NULL)
     return NULL;
   after = g_memdup2 (before, n * sizeof *before);
-  if (slot->bias != NULL && (bias = peft_slot_read (slot, slot->bias, NULL, error)) == NULL)
-    return NULL;
+  if (slot->bias != NULL)
+    {
+      old_bias = peft_slot_read (slot, slot->bias, NULL, error);
+      if (old_bias == NULL)
+        return NULL;
+      bias = g_memdup2 (old_bias, (gsize) slot->out_features * sizeof *bias);
+    }
   if (!hook->klass->merge (hook, slot, after, &bias, 1, error))
     return NULL;
   for (gsize i = 0; i < n; i++)
     after[i] -= before[i];
+  *bias_difference = get_bias_difference (slot, old_bias, bias);
   return slot->conv1d
              ? peft_lora_transpose (after, (gsize) slot->in_features, (gsize) slot->out_features, error)
              : g_steal_pointer (&after);
@@ -100,7 +129,9 @@ convert_slot (PeftAdapter *adapter, guint index, double rank, GError **error)
 {
   PeftSlot *slot = adapter->hook_slots->pdata[index];
   gsize rows = (gsize) slot->out_features, columns = (gsize) slot->in_features, k = MIN (rows, columns);
-  g_autofree float *difference = get_difference (adapter, slot, adapter->hooks->pdata[index], error);
+  g_autofree float *bias = NULL;
+  g_autofree float *difference
+      = get_difference (adapter, slot, adapter->hooks->pdata[index], &bias, error);
   g_autofree float *u = NULL;
   g_autofree float *s = NULL;
   g_autofree float *vt = NULL;
@@ -119,6 +150,7 @@ convert_slot (PeftAdapter *adapter, guint index, double rank, GError **error)
   self = g_new0 (Converted, 1);
   self->slot = slot;
   self->rank = r;
+  self->bias = g_steal_pointer (&bias);
   self->a = g_memdup2 (vt, r * columns * sizeof *vt);
   self->b = g_new (float, rows *r);
   for (gsize i = 0; i < rows; i++)
@@ -133,8 +165,9 @@ make_config (PeftAdapter *adapter, GPtrArray *parts, double rank, GError **error
 {
   g_autoptr (PeftConfig) config = peft_config_new_for_method ("LORA", error);
   g_autoptr (PeftJson) targets = peft_json_new_array ();
-  const PeftJson *base;
+  const PeftJson *base, *task;
   gint64 most = rank < 1 ? 1 : (gint64) rank;
+  gboolean biased = FALSE;
   PeftJson *maps[2] = { NULL, NULL };
 
   if (config == NULL)
@@ -146,15 +179,19 @@ make_config (PeftAdapter *adapter, GPtrArray *parts, double rank, GError **error
       Converted *part = parts->pdata[i];
 
       peft_json_append (targets, peft_json_new_string (part->slot->path));
+      biased |= part->bias != NULL;
       for (guint j = 0; rank < 1 && j < 2; j++)
         peft_json_set (maps[j], part->slot->path, peft_json_new_int ((gint64) part->rank));
     }
   base = peft_config_get_json (adapter->config, "base_model_name_or_path");
+  task = peft_config_get_json (adapter->config, "task_type");
   if (!peft_config_set_json (config, "target_modules", g_steal_pointer (&targets), PEFT_ERROR_FAILED, error)
       || !peft_config_set_json (config, "rank_pattern", maps[0], PEFT_ERROR_FAILED, error)
       || !peft_config_set_json (config, "alpha_pattern", maps[1], PEFT_ERROR_FAILED, error)
       || !peft_config_set_json (config, "r", peft_json_new_int (most), PEFT_ERROR_FAILED, error)
       || !peft_config_set_json (config, "lora_alpha", peft_json_new_int (most), PEFT_ERROR_FAILED, error)
+      || !peft_config_set_json (config, "lora_bias", peft_json_new_boolean (biased), PEFT_ERROR_FAILED, error)
+      || !peft_config_set_json (config, "task_type", peft_json_ref ((PeftJson *) task), PEFT_ERROR_FAILED, error)
       || !peft_config_set_json (config, "base_model_name_or_path", peft_json_ref ((PeftJson *) base),
                                 PEFT_ERROR_FAILED, error))
     return NULL;
@@ -190,6 +227,12 @@ peft_adapter_convert_to_lora (PeftAdapter *self, const char *name, double rank, 
 
       peft_param_upload (hook->a, part->a);
       peft_param_upload (hook->b, part->b);
+      if (hook->bias != NULL)
+        {
+          g_autofree float *zeros = part->bias == NULL ? g_new0 (float, part->slot->out_features) : NULL;
+
+          peft_param_upload (hook->bias, part->bias != NULL ? part->bias : zeros);
+        }
     }
   return g_steal_pointer (&lora);
 }

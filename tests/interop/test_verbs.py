@@ -156,11 +156,13 @@ def test_convert(tmp_path, model_folder, rank):
         assert_logits(forward(tmp_path, folder, {"input_ids": ids}, out)["logits"], loaded(input_ids=ids).logits)
 
 
-@pytest.mark.parametrize("config_class,fields", [(OFTConfig, dict(oft_block_size=8, target_modules=["q_proj"])),
-                                                 (IA3Config, dict(target_modules=["q_proj"], feedforward_modules=[]))])
-def test_convert_exactly(tmp_path, model_folder, config_class, fields):
-    """At full rank nothing is lost, whatever the method does to the weight."""
-    folder, source, out = model_folder("llama"), tmp_path / "source", tmp_path / "lora"
+@pytest.mark.parametrize("family,config_class,fields", [("llama", OFTConfig, dict(oft_block_size=8, target_modules=["q_proj"])),
+                                                        ("llama", IA3Config, dict(target_modules=["q_proj"], feedforward_modules=[])),
+                                                        ("qwen2", IA3Config, dict(target_modules=["q_proj", "o_proj"], feedforward_modules=[])),
+                                                        ("qwen2", LoraConfig, dict(r=4, target_modules=["o_proj"], lora_bias=True))])
+def test_convert_exactly(tmp_path, model_folder, family, config_class, fields):
+    """At full rank nothing is lost, whatever the method does to the weight and to the bias."""
+    folder, source, out = model_folder(family), tmp_path / "source", tmp_path / "lora"
     model = make_adapter(folder, source, config_class, fields, tune=lambda n, p, noise: 0.2 * noise)
     run("convert", source, out, "--to", "lora", "--rank", 48, "--base", folder)
     ids, _ = batch()
