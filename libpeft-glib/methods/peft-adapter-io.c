@@ -84,9 +84,8 @@ base_key (PeftSlot *slot)
 
 /* ---- Saving -------------------------------------------------------------------------------- */
 
-/* The type in which a frozen weight goes into the file. */
-static PeftDType
-frozen_dtype (PeftSlot *slot)
+PeftDType
+peft_slot_get_file_dtype (PeftSlot *slot)
 {
   PeftDType dtype = slot->weight->view.dtype;
 
@@ -182,7 +181,7 @@ save_weights (PeftAdapter *self, const char *path, GPtrArray *extra, GError **er
       PeftParam *param = peft_param_set_get (self->params, i);
 
       if (param->saved && !g_hash_table_contains (exported, param->key)
-          && !declare_tensor (writer, param->key, PEFT_DTYPE_F32, param->shape, param->n_dims,
+          && !declare_tensor (writer, param->key, param->file_dtype, param->shape, param->n_dims,
                               error))
         return FALSE;
     }
@@ -191,7 +190,7 @@ save_weights (PeftAdapter *self, const char *path, GPtrArray *extra, GError **er
     {
       PeftSlot *slot = value;
 
-      if (!declare_tensor (writer, key, frozen_dtype (slot), slot->weight->view.shape,
+      if (!declare_tensor (writer, key, peft_slot_get_file_dtype (slot), slot->weight->view.shape,
                            slot->weight->view.n_dims, error))
         return FALSE;
     }

@@ -23,7 +23,7 @@
  *
  * The attention of the last `adapter-layers` layers also looks at `adapter-len` trained vectors, with a softmax of its own and behind
  * a gate that starts at zero. The file has the tensors `base_model.model.ATTENTION.adaption_prompt` of shape [1, adapter_len, hidden] and
- * `base_model.model.ATTENTION.adaption_gate` of shape [1].
+ * `base_model.model.ATTENTION.adaption_gate` of shape [1], in the type of the model's weights where that has 16 bits.
  *
  * See [Zhang et al., LLaMA-Adapter](https://arxiv.org/abs/2303.16199).
  *
@@ -139,12 +139,13 @@ static GPtrArray *
 list_blocks (PeftCore *core, const char *name)
 {
   GPtrArray *blocks = g_ptr_array_new ();
+  g_autofree char *end = g_strconcat (".", name, NULL);
 
   for (guint i = 0; i < core->slots->len; i++)
     {
       PeftSlot *slot = core->slots->pdata[i];
 
-      if (slot->kind == PEFT_SLOT_ATTENTION && g_str_has_suffix (slot->path, name))
+      if (slot->kind == PEFT_SLOT_ATTENTION && g_str_has_suffix (slot->path, end))
         g_ptr_array_add (blocks, slot);
     }
   return blocks;
@@ -186,6 +187,7 @@ attach (PeftAdapter *adapter, PeftSlot *slot)
       peft_init_normal (adapter, key, (gsize) (shape[1] * shape[2]), 1));
   hook->gate = peft_adapter_add_param (adapter, slot, "adaption_gate", 1, &one, TRUE,
                                        peft_init_zeros (adapter, 1));
+  hook->prompt->file_dtype = hook->gate->file_dtype = peft_slot_get_file_dtype (slot->q);
   return &hook->parent;
 }
 

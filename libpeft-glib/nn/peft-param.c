@@ -101,6 +101,7 @@ peft_param_set_add (PeftParamSet *self, const char *key, guint n_dims, const gin
   param->decay = decay;
   param->trainable = TRUE;
   param->saved = TRUE;
+  param->file_dtype = PEFT_DTYPE_F32;
   g_ptr_array_add (self->params, param);
   g_hash_table_insert (self->by_key, param->key, param);
   if (initial != NULL)

@@ -18,6 +18,7 @@ struct _PeftParam
   gboolean decay;     /* FALSE: bias or norm weight, no weight decay */
   gboolean trainable;
   gboolean saved;     /* part of the adapter file */
+  PeftDType file_dtype; /* of it there: F32, or a shorter one */
   /* Of the second factor of a low-rank pair, for optimisers that treat it apart: the first factor, and what the
    * product is multiplied with. */
   struct _PeftParam *first_factor;

@@ -4,10 +4,14 @@
 import json
 
 import pytest
-from conftest import run, shared
-from method_checks import check_ours_to_peft, check_peft_to_ours, check_save_stable, check_steps, make_adapter
-from peft import AdaptionPromptConfig
+import torch
+from conftest import assert_logits, batch, forward, load_oracle, run, shared
+from method_checks import (check_manifest, check_ours_to_peft, check_peft_to_ours, check_save_stable, check_steps, make_adapter,
+                           train)
+from peft import AdaptionPromptConfig, PeftModel, get_peft_model
 from prompt_checks import check_generate
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 VARIANTS = {
     "plain": ("llama", {}, dict(adapter_len=4, adapter_layers=2)),
@@ -47,11 +51,27 @@ def test_generate(tmp_path):
     check_generate(tmp_path, folder, model, adapter, ["Once upon a time there was", "The cat", "Lily and Tom went to the park and"])
 
 
+def test_16_bits(tmp_path, model_folder):
+    """peft keeps the tensors in the type of the model's weights."""
+    fields, ours, peft = dict(adapter_len=4, adapter_layers=2), tmp_path / "ours", tmp_path / "peft"
+    folder = model_folder("llama", dtype=torch.bfloat16)
+    train(tmp_path, folder, ours, "ADAPTION_PROMPT", fields)
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    get_peft_model(base, AdaptionPromptConfig(task_type="CAUSAL_LM", **fields)).save_pretrained(peft)
+    check_manifest(ours, peft)
+    assert load_file(ours / "adapter_model.safetensors").popitem()[1].dtype == torch.bfloat16
+    ids, _ = batch()
+    loaded = PeftModel.from_pretrained(load_oracle(folder), ours).eval()
+    with torch.no_grad():
+        assert_logits(forward(tmp_path, folder, {"input_ids": ids}, ours)["logits"], loaded(input_ids=ids).logits)
+
+
 def test_refusals(tmp_path, model_folder):
     data = tmp_path / "rows.jsonl"
     data.write_text(json.dumps({"input_ids": [3, 4, 5, 6]}) + "\n")
     for family, sets, message in (("qwen2", ["adapter_len=4", "adapter_layers=2"], "found 'qwen2'"),
                                   ("llama", ["adapter_len=4", "adapter_layers=9"], "the model has 3 layers, found 9"),
+                                  ("llama", ["adapter_len=4", "adapter_layers=2", "target_modules=attn"], "matches no attention block"),
                                   ("llama", ["adapter_len=4"], "adapter_layers: expected a number")):
         result = run("train", "--model", model_folder(family), "--data", data, "--output", tmp_path / "out", "--method",
                      "ADAPTION_PROMPT", *[a for s in sets for a in ("--set", s)], check=False)
