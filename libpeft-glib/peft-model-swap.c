@@ -4,6 +4,7 @@
 #include <glib/gi18n-lib.h>
 
 #include "base/peft-error.h"
+#include "methods/peft-adapter-private.h"
 #include "peft-model-private.h"
 
 /* Does the new one leave alone what the old one leaves alone? Else what is computed around it would change. */
@@ -26,6 +27,19 @@ check_swap (PeftAdapter *old, PeftAdapter *fresh, GError **error)
       g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
                    _ ("the adapter “%s” does not adapt '%s', which the one to take its place does"), old->name,
                    slot->path);
+      return FALSE;
+    }
+  for (guint i = 0; i < fresh->overrides->len; i++)
+    {
+      const PeftAdapterOverride *override = fresh->overrides->pdata[i];
+      const PeftAdapterOverride *other = peft_adapter_find_override (old, override->slot);
+
+      if (other != NULL && (other->weight != NULL || override->weight == NULL)
+          && (other->bias != NULL || override->bias == NULL))
+        continue;
+      g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                   _ ("the adapter “%s” does not replace the weights of '%s', which the one to take its place does"),
+                   old->name, override->slot->path);
       return FALSE;
     }
   return TRUE;
@@ -87,5 +101,7 @@ peft_model_hotswap_adapter (PeftModel *self, const char *folder, const char *nam
   fresh = peft_adapter_load (peft_model_get_core (self), folder, name, error);
   done = fresh != NULL && put_in_place (self, name, fresh, error);
   peft_worker_end (peft_model_get_worker (self));
+  if (done)
+    peft_model_emit_changed (self);
   return done;
 }

@@ -86,6 +86,31 @@ def test_weighted(tmp_path, model_folder, kind, density, frequency):
         assert_logits(forward(tmp_path, folder, {"input_ids": ids}, tmp_path / "ours")["logits"], model(input_ids=ids).logits)
 
 
+RSLORA = (dict(r=4, lora_alpha=8, use_rslora=True, target_modules=["q_proj", "down_proj"]), dict(r=2, lora_alpha=3, use_rslora=True, target_modules=["q_proj"]))
+PATTERNS = (dict(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], rank_pattern={"v_proj": 6}, alpha_pattern={"q_proj": 3}),
+            dict(r=2, lora_alpha=5, target_modules=["q_proj", "v_proj"], alpha_pattern={"layers.1.self_attn.v_proj": 9}))
+EXPRESSIONS = (dict(r=4, target_modules=r".*\.(q|v)_proj"), dict(r=4, target_modules=r".*layers\.[01]\..*\.k_proj"))
+
+
+@pytest.mark.parametrize("kind,rank,sources,weights", [("cat", None, RSLORA, [0.5, 1.5]), ("svd", None, RSLORA, [0.5, -1.5]), ("svd", 3, SOURCES[:2], [1, 1]),
+                                                       ("cat", None, PATTERNS, [0.5, -2]), ("svd", None, PATTERNS, [0.5, -2]), ("ties_svd", 5, PATTERNS, [0.5, 2]),
+                                                       ("linear", None, EXPRESSIONS, [0.3, 0.7]), ("svd", None, SOURCES[:1], [0.6])])
+def test_weighted_of_other_forms(tmp_path, model_folder, kind, rank, sources, weights):
+    """Ranks and scales of their own, expressions, one alone."""
+    folder = model_folder("llama")
+    folders = two_or_more(tmp_path, folder, sources=sources)
+    result = combine(folder, folders, tmp_path / "ours", weights=weights, type=kind, rank=rank or 0, density=0.5)
+    assert result.returncode == 0, result.stderr
+    model = load_all(folder, folders)
+    model.add_weighted_adapter([f"adapter-{i}" for i in range(len(folders))], weights, "new", combination_type=kind, svd_rank=rank, density=0.5)
+    model.set_adapter("new")
+    ids, _ = batch()
+    with torch.no_grad():
+        assert_logits(forward(tmp_path, folder, {"input_ids": ids}, tmp_path / "ours")["logits"], model(input_ids=ids).logits)
+        loaded = PeftModel.from_pretrained(load_oracle(folder), tmp_path / "ours").eval()
+        assert_logits(loaded(input_ids=ids).logits, model(input_ids=ids).logits)
+
+
 def test_pruning_by_chance(tmp_path, model_folder):
     """Other draws than torch's: the share that is kept, and the mean over all."""
     folder = model_folder("llama")
