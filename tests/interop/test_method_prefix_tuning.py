@@ -113,14 +113,20 @@ def stories():
     return shared() / "models/stories260k"
 
 
-def test_generate(tmp_path):
+@pytest.mark.parametrize("window", [None, 8])
+def test_generate(tmp_path, window):
     """Greedy tokens of peft's forward, taken step by step with the positions of the mask: its generate has other positions for padded
     lines (peft 0.21 with transformers 5)."""
     folder, adapter, file = stories(), tmp_path / "adapter", tmp_path / "prompts.txt"
+    if window is not None:
+        folder = shutil.copytree(folder, tmp_path / "model")
+        config = json.loads((folder / "config.json").read_text())
+        config.update(model_type="mistral", architectures=["MistralForCausalLM"], sliding_window=window)
+        (folder / "config.json").write_text(json.dumps(config))
     model = make_adapter(folder, adapter, PrefixTuningConfig, dict(num_virtual_tokens=6), tune=lambda n, p, noise: 0.5 * noise - p)
     story = "Once upon a time there was a little girl. She went to the park. " * 20
-    for texts in (["Once upon a time there was"], ["Once upon a time there was", "The cat", "Lily and Tom went to the park and"],
-                  [story, "The cat"]):
+    cases = [["Once upon a time there was"], ["Once upon a time there was", "The cat", "Lily and Tom went to the park and"]]
+    for texts in cases + ([[story, "The cat"]] if window is None else []):
         file.write_text("".join(json.dumps(t) + "\n" for t in texts))
         out = run("generate", "--model", folder, "--adapter", adapter, "--prompts", file, "--max-new-tokens", 12, "--dtype", "float32",
                   "--json").stdout
