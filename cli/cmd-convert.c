@@ -67,7 +67,7 @@ cmd_convert (int argc, char **argv, GCancellable *cancellable)
   if (g_str_equal (to, "lora"))
     {
       name = "lora";
-      if (!peft_model_convert_to_lora (model, "default", name, rank, &error))
+      if (!peft_model_convert_to_lora (model, "default", name, rank, cancellable, &error))
         return cli_fail (error);
     }
   if (!peft_model_save_adapter (model, name, argv[2], &error))

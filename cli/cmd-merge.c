@@ -112,7 +112,7 @@ open_combined (const MergeArguments *arguments, const CliCommon *common, GCancel
   if (!peft_model_add_weighted_adapter (model, (const char *const *) names, (const double *) weights->data, weights->len,
                                         COMBINED, combination, (guint) arguments->rank,
                                         isnan (arguments->density) ? 1 : arguments->density,
-                                        g_strcmp0 (arguments->sign, "frequency") == 0, error)
+                                        g_strcmp0 (arguments->sign, "frequency") == 0, cancellable, error)
       || !peft_model_set_active (model, combined, NULL, 0, error))
     return NULL;
   return g_steal_pointer (&model);

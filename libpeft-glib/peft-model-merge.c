@@ -68,13 +68,14 @@ merge_slot (PeftModel *self, GPtrArray *adapters, PeftSlot *slot, GPtrArray *out
 }
 
 static GPtrArray *
-merge_all (PeftModel *self, GPtrArray *adapters, GError **error)
+merge_all (PeftModel *self, GPtrArray *adapters, GCancellable *cancellable, GError **error)
 {
   PeftCore *core = peft_model_get_core (self);
   g_autoptr (GPtrArray) merged = g_ptr_array_new_with_free_func (peft_merged_slot_free);
 
   for (guint i = 0; i < core->slots->len; i++)
-    if (!merge_slot (self, adapters, core->slots->pdata[i], merged, error))
+    if (g_cancellable_set_error_if_cancelled (cancellable, error)
+        || !merge_slot (self, adapters, core->slots->pdata[i], merged, error))
       return NULL;
   return g_steal_pointer (&merged);
 }
@@ -92,7 +93,7 @@ has_merged (PeftModel *self)
 
 /* NULL with an error. */
 static GPtrArray *
-merge_active (PeftModel *self, GError **error)
+merge_active (PeftModel *self, GCancellable *cancellable, GError **error)
 {
   g_autoptr (GPtrArray) active = peft_model_list_active (self);
   GPtrArray *merged;
@@ -104,7 +105,7 @@ merge_active (PeftModel *self, GError **error)
     }
   /* The hooks learn the adapters' weights. */
   peft_model_attach (self);
-  merged = merge_all (self, active, error);
+  merged = merge_all (self, active, cancellable, error);
   peft_model_detach (self);
   return merged;
 }
@@ -135,77 +136,6 @@ set_merged (PeftModel *self, GPtrArray *merged)
     }
   self->serial++;
   g_mutex_unlock (&self->mutex);
-}
-
-/**
- * peft_model_merge:
- * @self: a model
- * @error: return location for an error
- *
- * Folds the active adapters, with their weights, into the model's weights in memory.
- *
- * Computing is then as fast as without adapters. The original weights stay, so that [method@Model.unmerge] brings them back bit for
- * bit, and other models on the same base are not touched; merged weights have their type, those of quantised models
- * float16. Values that are not finite are refused with the names of the adapter and the module, and nothing changes.
- *
- * A merged adapter cannot be trained or deleted. When adapters are merged already they must be unmerged first. Writing a merged
- * model is [method@Model.merge_and_save].
- *
- * Returns: whether they were merged
- *
- * Since: 1.0
- */
-gboolean
-peft_model_merge (PeftModel *self, GError **error)
-{
-  GPtrArray *merged;
-
-  g_return_val_if_fail (PEFT_IS_MODEL (self), FALSE);
-
-  if (!peft_worker_begin (peft_model_get_worker (self), _ ("merging"), error))
-    return FALSE;
-  if (has_merged (self))
-    {
-      g_set_error_literal (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                           _ ("adapters are merged already; unmerge them first"));
-      merged = NULL;
-    }
-  else
-    {
-      merged = merge_active (self, error);
-    }
-  if (merged != NULL)
-    set_merged (self, merged);
-  peft_worker_end (peft_model_get_worker (self));
-  if (merged != NULL)
-    peft_model_emit_changed (self);
-  return merged != NULL;
-}
-
-/**
- * peft_model_unmerge:
- * @self: a model
- * @error: return location for an error
- *
- * Brings back the original weights; the adapters are active as before.
- *
- * Returns: whether the model has its own weights now
- *
- * Since: 1.0
- */
-gboolean
-peft_model_unmerge (PeftModel *self, GError **error)
-{
-  g_return_val_if_fail (PEFT_IS_MODEL (self), FALSE);
-
-  if (!peft_worker_begin (peft_model_get_worker (self), _ ("unmerging"), error))
-    return FALSE;
-  g_mutex_lock (&self->mutex);
-  peft_model_forget_merged (self);
-  g_mutex_unlock (&self->mutex);
-  peft_worker_end (peft_model_get_worker (self));
-  peft_model_emit_changed (self);
-  return TRUE;
 }
 
 /* Under mutex. */
@@ -265,9 +195,173 @@ adopt_merged (PeftModel *self)
   self->serial++;
 }
 
+static gpointer
+merge_work (gpointer source, gpointer data, PeftRelay *relay, GCancellable *cancellable,
+            GError **error)
+{
+  PeftModel *self = source;
+  GPtrArray *merged;
+
+  if (has_merged (self))
+    {
+      g_set_error_literal (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                           _ ("adapters are merged already; unmerge them first"));
+      return NULL;
+    }
+  merged = merge_active (self, cancellable, error);
+  if (merged == NULL)
+    return NULL;
+  set_merged (self, merged);
+  return self;
+}
+
+static gpointer
+unload_work (gpointer source, gpointer data, PeftRelay *relay, GCancellable *cancellable,
+             GError **error)
+{
+  PeftModel *self = source;
+
+  if (peft_base_model_count_users (self->base, 0) > 1)
+    {
+      g_set_error_literal (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+                           _ ("other models are on the same base model, which would change under them"));
+      return NULL;
+    }
+  if (!has_merged (self) && merge_work (self, NULL, relay, cancellable, error) == NULL)
+    return NULL;
+  g_mutex_lock (&self->mutex);
+  adopt_merged (self);
+  g_mutex_unlock (&self->mutex);
+  return self;
+}
+
+static gboolean
+run_sync (PeftModel *self, PeftWorkFunc work, GCancellable *cancellable, GError **error)
+{
+  if (peft_worker_run (peft_model_get_worker (self), _ ("merging"), self, NULL, NULL, work,
+                       cancellable, error)
+      == NULL)
+    return FALSE;
+  peft_model_emit_changed (self);
+  return TRUE;
+}
+
+static void
+run_async (PeftModel *self, PeftWorkFunc work, gpointer tag, GCancellable *cancellable,
+           GAsyncReadyCallback callback, gpointer user_data)
+{
+  GTask *task = g_task_new (self, cancellable, callback, user_data);
+
+  g_task_set_source_tag (task, tag);
+  peft_worker_run_async (peft_model_get_worker (self), _ ("merging"), task, NULL, work, NULL);
+}
+
+static gboolean
+run_finish (PeftModel *self, GAsyncResult *result, GError **error)
+{
+  if (g_task_propagate_pointer (G_TASK (result), error) == NULL)
+    return FALSE;
+  peft_model_emit_changed (self);
+  return TRUE;
+}
+
+/**
+ * peft_model_merge:
+ * @self: a model
+ * @cancellable: (nullable): a cancellable
+ * @error: return location for an error
+ *
+ * Folds the active adapters, with their weights, into the model's weights in memory.
+ *
+ * Computing is then as fast as without adapters. The original weights stay, so that [method@Model.unmerge] brings them back bit for
+ * bit, and other models on the same base are not touched; merged weights have their type, those of quantised models
+ * float16. Values that are not finite are refused with the names of the adapter and the module, and nothing changes.
+ *
+ * A merged adapter cannot be trained or deleted. When adapters are merged already they must be unmerged first. Writing a merged
+ * model is [method@Model.merge_and_save].
+ *
+ * Returns: whether they were merged
+ *
+ * Since: 1.0
+ */
+gboolean
+peft_model_merge (PeftModel *self, GCancellable *cancellable, GError **error)
+{
+  g_return_val_if_fail (PEFT_IS_MODEL (self), FALSE);
+
+  return run_sync (self, merge_work, cancellable, error);
+}
+
+/**
+ * peft_model_merge_async:
+ * @self: a model
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async): called when it is done
+ * @user_data: data for @callback
+ *
+ * Folds the active adapters into the model's weights in memory, on the model's thread.
+ *
+ * Since: 1.0
+ */
+void
+peft_model_merge_async (PeftModel *self, GCancellable *cancellable,
+                        GAsyncReadyCallback callback, gpointer user_data)
+{
+  g_return_if_fail (PEFT_IS_MODEL (self));
+
+  run_async (self, merge_work, peft_model_merge_async, cancellable, callback, user_data);
+}
+
+/**
+ * peft_model_merge_finish:
+ * @self: a model
+ * @result: what the callback got
+ * @error: return location for an error
+ *
+ * Ends [method@Model.merge_async].
+ *
+ * Returns: whether they were merged
+ *
+ * Since: 1.0
+ */
+gboolean
+peft_model_merge_finish (PeftModel *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+
+  return run_finish (self, result, error);
+}
+
+/**
+ * peft_model_unmerge:
+ * @self: a model
+ * @error: return location for an error
+ *
+ * Brings back the original weights; the adapters are active as before.
+ *
+ * Returns: whether the model has its own weights now
+ *
+ * Since: 1.0
+ */
+gboolean
+peft_model_unmerge (PeftModel *self, GError **error)
+{
+  g_return_val_if_fail (PEFT_IS_MODEL (self), FALSE);
+
+  if (!peft_worker_begin (peft_model_get_worker (self), _ ("unmerging"), error))
+    return FALSE;
+  g_mutex_lock (&self->mutex);
+  peft_model_forget_merged (self);
+  g_mutex_unlock (&self->mutex);
+  peft_worker_end (peft_model_get_worker (self));
+  peft_model_emit_changed (self);
+  return TRUE;
+}
+
 /**
  * peft_model_merge_and_unload:
  * @self: a model
+ * @cancellable: (nullable): a cancellable
  * @error: return location for an error
  *
  * Makes the effect of the active adapters part of the base model in memory, and forgets all adapters.
@@ -281,33 +375,51 @@ adopt_merged (PeftModel *self)
  * Since: 1.0
  */
 gboolean
-peft_model_merge_and_unload (PeftModel *self, GError **error)
+peft_model_merge_and_unload (PeftModel *self, GCancellable *cancellable, GError **error)
 {
-  GPtrArray *merged = NULL;
-  gboolean ok;
-
   g_return_val_if_fail (PEFT_IS_MODEL (self), FALSE);
 
-  if (!peft_worker_begin (peft_model_get_worker (self), _ ("merging"), error))
-    return FALSE;
-  ok = peft_base_model_count_users (self->base, 0) == 1;
-  if (!ok)
-    g_set_error_literal (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
-                         _ ("other models are on the same base model, which would change under them"));
-  else if (!has_merged (self))
-    ok = (merged = merge_active (self, error)) != NULL;
-  if (merged != NULL)
-    set_merged (self, merged);
-  if (ok)
-    {
-      g_mutex_lock (&self->mutex);
-      adopt_merged (self);
-      g_mutex_unlock (&self->mutex);
-    }
-  peft_worker_end (peft_model_get_worker (self));
-  if (ok)
-    peft_model_emit_changed (self);
-  return ok;
+  return run_sync (self, unload_work, cancellable, error);
+}
+
+/**
+ * peft_model_merge_and_unload_async:
+ * @self: a model
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async): called when it is done
+ * @user_data: data for @callback
+ *
+ * Makes the effect of the active adapters part of the base model, on the model's thread.
+ *
+ * Since: 1.0
+ */
+void
+peft_model_merge_and_unload_async (PeftModel *self, GCancellable *cancellable,
+                                   GAsyncReadyCallback callback, gpointer user_data)
+{
+  g_return_if_fail (PEFT_IS_MODEL (self));
+
+  run_async (self, unload_work, peft_model_merge_and_unload_async, cancellable, callback, user_data);
+}
+
+/**
+ * peft_model_merge_and_unload_finish:
+ * @self: a model
+ * @result: what the callback got
+ * @error: return location for an error
+ *
+ * Ends [method@Model.merge_and_unload_async].
+ *
+ * Returns: whether it was done
+ *
+ * Since: 1.0
+ */
+gboolean
+peft_model_merge_and_unload_finish (PeftModel *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+
+  return run_finish (self, result, error);
 }
 
 /**

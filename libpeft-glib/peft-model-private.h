@@ -47,7 +47,7 @@ void peft_model_emit_progress (PeftModel *self, guint64 done, guint64 total);
 
 /* May an adapter be called that? */
 gboolean peft_model_check_name (PeftModel *self, const char *name, GError **error);
-/* Takes adapter, and says that it is there. */
+/* Takes adapter; the caller emits that adapters have changed, where signals are emitted. */
 void peft_model_take_adapter (PeftModel *self, PeftAdapter *adapter);
 
 PeftCore *peft_model_get_core (PeftModel *self);

@@ -221,6 +221,13 @@ peft_model_find_entry (PeftModel *self, const char *name)
   return NULL;
 }
 
+static void
+set_hook_weights (PeftAdapter *adapter, double weight)
+{
+  for (guint i = 0; i < adapter->hooks->len; i++)
+    ((PeftSlotHook *) adapter->hooks->pdata[i])->weight = weight;
+}
+
 void
 peft_model_attach (PeftModel *self)
 {
@@ -229,7 +236,10 @@ peft_model_attach (PeftModel *self)
     {
       PeftModelEntry *entry = self->entries->pdata[i];
 
-      if (entry->active && !entry->merged)
+      /* A merged one is asked when a model is written. */
+      if (entry->merged)
+        set_hook_weights (entry->adapter, entry->weight * entry->scale);
+      else if (entry->active)
         peft_adapter_set_active (entry->adapter, TRUE, entry->weight * entry->scale);
     }
   for (guint i = 0; self->enabled && i < self->merged->len; i++)
@@ -252,6 +262,7 @@ peft_model_detach (PeftModel *self)
 
       if (entry->adapter->active)
         peft_adapter_set_active (entry->adapter, FALSE, 1);
+      set_hook_weights (entry->adapter, 1);
     }
   for (guint i = 0; i < self->merged->len; i++)
     {
@@ -391,8 +402,8 @@ peft_model_check_name (PeftModel *self, const char *name, GError **error)
   return !taken;
 }
 
-static void
-take_adapter (PeftModel *self, PeftAdapter *adapter)
+void
+peft_model_take_adapter (PeftModel *self, PeftAdapter *adapter)
 {
   PeftModelEntry *entry = g_new0 (PeftModelEntry, 1);
 
@@ -403,13 +414,6 @@ take_adapter (PeftModel *self, PeftAdapter *adapter)
   g_ptr_array_add (self->entries, entry);
   self->serial++;
   g_mutex_unlock (&self->mutex);
-}
-
-void
-peft_model_take_adapter (PeftModel *self, PeftAdapter *adapter)
-{
-  take_adapter (self, adapter);
-  peft_model_emit_changed (self);
 }
 
 /**
@@ -451,7 +455,7 @@ peft_model_add_adapter (PeftModel *self, const char *name, PeftConfig *config, g
                           PEFT_ERROR_INVALID_ARGUMENT, NULL);
   adapter = peft_adapter_new (peft_model_get_core (self), copy, name, seed, error);
   if (adapter != NULL)
-    take_adapter (self, adapter);
+    peft_model_take_adapter (self, adapter);
   peft_worker_end (peft_model_get_worker (self));
   if (adapter != NULL)
     g_signal_emit (self, signals[SIGNAL_CHANGED], 0);
@@ -489,7 +493,7 @@ peft_model_add_full_training (PeftModel *self, const char *name, GError **error)
     {
       g_free (adapter->name);
       adapter->name = g_strdup (name);
-      take_adapter (self, adapter);
+      peft_model_take_adapter (self, adapter);
     }
   peft_worker_end (peft_model_get_worker (self));
   if (adapter != NULL)
@@ -580,7 +584,7 @@ load_work (gpointer source, gpointer data, PeftRelay *relay, GCancellable *cance
   adapter = peft_adapter_load (peft_model_get_core (self), load->folder, load->name, error);
   if (adapter == NULL || !complete_from_checkpoint (self, &adapter, error))
     return NULL;
-  take_adapter (self, g_steal_pointer (&adapter));
+  peft_model_take_adapter (self, g_steal_pointer (&adapter));
   return self;
 }
 

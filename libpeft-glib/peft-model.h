@@ -88,21 +88,50 @@ PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_hotswap_adapter (PeftModel *self, const char *folder, const char *name,
                                      GError **error);
 PEFT_AVAILABLE_IN_1_0
-gboolean peft_model_merge (PeftModel *self, GError **error);
+gboolean peft_model_merge (PeftModel *self, GCancellable *cancellable, GError **error);
+PEFT_AVAILABLE_IN_1_0
+void peft_model_merge_async (PeftModel *self, GCancellable *cancellable,
+                             GAsyncReadyCallback callback, gpointer user_data);
+PEFT_AVAILABLE_IN_1_0
+gboolean peft_model_merge_finish (PeftModel *self, GAsyncResult *result, GError **error);
 PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_unmerge (PeftModel *self, GError **error);
 PEFT_AVAILABLE_IN_1_0
-gboolean peft_model_merge_and_unload (PeftModel *self, GError **error);
+gboolean peft_model_merge_and_unload (PeftModel *self, GCancellable *cancellable, GError **error);
+PEFT_AVAILABLE_IN_1_0
+void peft_model_merge_and_unload_async (PeftModel *self, GCancellable *cancellable,
+                                        GAsyncReadyCallback callback, gpointer user_data);
+PEFT_AVAILABLE_IN_1_0
+gboolean peft_model_merge_and_unload_finish (PeftModel *self, GAsyncResult *result,
+                                             GError **error);
 PEFT_AVAILABLE_IN_1_0
 GStrv peft_model_get_merged (PeftModel *self);
 PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_add_weighted_adapter (PeftModel *self, const char *const *adapters,
                                           const double *weights, gsize n_weights, const char *name,
                                           PeftCombination combination, guint rank, double density,
-                                          gboolean by_frequency, GError **error);
+                                          gboolean by_frequency, GCancellable *cancellable,
+                                          GError **error);
+PEFT_AVAILABLE_IN_1_0
+void peft_model_add_weighted_adapter_async (PeftModel *self, const char *const *adapters,
+                                            const double *weights, gsize n_weights,
+                                            const char *name, PeftCombination combination,
+                                            guint rank, double density, gboolean by_frequency,
+                                            GCancellable *cancellable,
+                                            GAsyncReadyCallback callback, gpointer user_data);
+PEFT_AVAILABLE_IN_1_0
+gboolean peft_model_add_weighted_adapter_finish (PeftModel *self, GAsyncResult *result,
+                                                 GError **error);
 PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_convert_to_lora (PeftModel *self, const char *adapter, const char *name,
-                                     double rank, GError **error);
+                                     double rank, GCancellable *cancellable, GError **error);
+PEFT_AVAILABLE_IN_1_0
+void peft_model_convert_to_lora_async (PeftModel *self, const char *adapter, const char *name,
+                                       double rank, GCancellable *cancellable,
+                                       GAsyncReadyCallback callback, gpointer user_data);
+PEFT_AVAILABLE_IN_1_0
+gboolean peft_model_convert_to_lora_finish (PeftModel *self, GAsyncResult *result,
+                                            GError **error);
 PEFT_AVAILABLE_IN_1_0
 void peft_model_count_parameters (PeftModel *self, guint64 *trainable, guint64 *all);
 PEFT_AVAILABLE_IN_1_0

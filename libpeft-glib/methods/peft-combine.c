@@ -356,7 +356,7 @@ new_empty (PeftCore *core, PeftConfig *config, const char *name, GError **error)
 
 static PeftAdapter *
 combine_lora (GPtrArray *adapters, const double *weights, const char *name,
-              const PeftCombineOptions *options, GError **error)
+              const PeftCombineOptions *options, GCancellable *cancellable, GError **error)
 {
   PeftAdapter *first = adapters->pdata[0];
   g_autoptr (PeftConfig) config = peft_config_dup (first->config);
@@ -379,6 +379,8 @@ combine_lora (GPtrArray *adapters, const double *weights, const char *name,
       PeftLoraHook *target = peft_lora_find_hook (self, slot);
       const Sources sources = find_sources (adapters, weights, slot);
 
+      if (g_cancellable_set_error_if_cancelled (cancellable, error))
+        return NULL;
       if (sources.n == 0)
         continue;
       if (own.type == PEFT_COMBINATION_CAT)
@@ -424,7 +426,7 @@ combine_ia3 (GPtrArray *adapters, const double *weights, const char *name, GErro
 
 PeftAdapter *
 peft_adapter_combine (GPtrArray *adapters, const double *weights, const char *name,
-                      const PeftCombineOptions *options, GError **error)
+                      const PeftCombineOptions *options, GCancellable *cancellable, GError **error)
 {
   if (adapters->len == 0 || adapters->len > MAX_SOURCES)
     {
@@ -443,5 +445,5 @@ peft_adapter_combine (GPtrArray *adapters, const double *weights, const char *na
       return NULL;
   if (g_str_equal (((PeftAdapter *) adapters->pdata[0])->method->name, "IA3"))
     return combine_ia3 (adapters, weights, name, error);
-  return combine_lora (adapters, weights, name, options, error);
+  return combine_lora (adapters, weights, name, options, cancellable, error);
 }

@@ -18,8 +18,9 @@ typedef struct
 
 /* Adapters of the method LORA, or of IA3, which has one way. weights: one each. */
 PeftAdapter *peft_adapter_combine (GPtrArray *adapters, const double *weights, const char *name,
-                                   const PeftCombineOptions *options, GError **error);
+                                   const PeftCombineOptions *options, GCancellable *cancellable,
+                                   GError **error);
 /* The nearest LoRA to what an adapter adds to the weights. rank: at least 1, or as a number below 1 the share of the
  * squared singular values that is kept. */
 PeftAdapter *peft_adapter_convert_to_lora (PeftAdapter *self, const char *name, double rank,
-                                           GError **error);
+                                           GCancellable *cancellable, GError **error);

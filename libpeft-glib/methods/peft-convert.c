@@ -199,7 +199,8 @@ make_config (PeftAdapter *adapter, GPtrArray *parts, double rank, GError **error
 }
 
 PeftAdapter *
-peft_adapter_convert_to_lora (PeftAdapter *self, const char *name, double rank, GError **error)
+peft_adapter_convert_to_lora (PeftAdapter *self, const char *name, double rank,
+                              GCancellable *cancellable, GError **error)
 {
   g_autoptr (GPtrArray) parts = g_ptr_array_new_with_free_func (converted_free);
   g_autoptr (PeftConfig) config = NULL;
@@ -209,7 +210,9 @@ peft_adapter_convert_to_lora (PeftAdapter *self, const char *name, double rank, 
     return NULL;
   for (guint i = 0; i < self->hooks->len; i++)
     {
-      Converted *part = convert_slot (self, i, rank, error);
+      Converted *part = g_cancellable_set_error_if_cancelled (cancellable, error)
+                            ? NULL
+                            : convert_slot (self, i, rank, error);
 
       if (part == NULL)
         return NULL;

@@ -183,6 +183,8 @@ def test_convert(tmp_path, model_folder, rank):
 
 @pytest.mark.parametrize("family,config_class,fields", [("llama", OFTConfig, dict(oft_block_size=8, target_modules=["q_proj"])),
                                                         ("llama", IA3Config, dict(target_modules=["q_proj"], feedforward_modules=[])),
+                                                        ("llama", LoHaConfig, dict(r=4, target_modules=["up_proj", "o_proj"])),
+                                                        ("llama", LoraConfig, dict(r=4, use_dora=True, target_modules=["q_proj"])),
                                                         ("qwen2", IA3Config, dict(target_modules=["q_proj", "o_proj"], feedforward_modules=[])),
                                                         ("qwen2", LoraConfig, dict(r=4, target_modules=["o_proj"], lora_bias=True))])
 def test_convert_exactly(tmp_path, model_folder, family, config_class, fields):
@@ -346,11 +348,42 @@ def test_choosing_unmerges(tmp_path, model_folder):
     folder = model_folder("llama")
     folders = two_or_more(tmp_path, folder)[:2]
     ids, _ = batch(rows=1)
-    out = steps(folder, folders, ("merge",), ("get_merged",), ("set_active", ["adapter-1"], None), ("get_merged",), ("logits", ids[0].tolist()))
+    out = steps(folder, folders, ("merge", None), ("get_merged",), ("set_active", ["adapter-1"], None), ("get_merged",), ("logits", ids[0].tolist()))
     model = load_all(folder, folders)
     model.set_adapter("adapter-1")
     assert out[1] == ["adapter-0"] and out[3] == []
     assert_logits(as_logits(out[4]), oracle_logits(model, ids))
+
+
+def test_writing_what_is_merged(tmp_path, model_folder):
+    """Merged or not, the written model is the same, with the adapters' weights."""
+    folder = model_folder("llama")
+    folders = two_or_more(tmp_path, folder)[:2]
+    weights = ["set_active", ["adapter-0", "adapter-1"], [0.7, -0.4]]
+    steps(folder, folders, weights, ("set_adapter_scale", "adapter-1", 0.5), ("merge_and_save", str(tmp_path / "a"), 0, None), ("merge", None),
+          ("merge_and_save", str(tmp_path / "b"), 0, None))
+    a, b, base = (load_file(f / "model.safetensors") for f in (tmp_path / "a", tmp_path / "b", folder))
+    first, second = updates(folders[0]), updates(folders[1])
+    key = "model.layers.0.self_attn.q_proj"
+    expected = base[key + ".weight"] + 0.7 * first["base_model.model." + key] - 0.2 * second["base_model.model." + key]
+    assert (a[key + ".weight"] - expected).abs().max() < 1e-5 and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_asynchronously(tmp_path, model_folder):
+    folder = model_folder("llama")
+    folders = two_or_more(tmp_path, folder)[:2]
+    ids = batch(rows=1)[0][0].tolist()
+    names, weights = ["adapter-0", "adapter-1"], [0.7, 0.3]
+    kind = 2  # cat
+    out = steps(folder, folders, ("add_weighted_adapter", names, weights, "one", kind, 0, 1.0, False, None),
+                ("add_weighted_adapter_async", names, weights, "two", kind, 0, 1.0, False, None), ("add_weighted_adapter_async", names, weights, "two", kind, 0, 1.0, False, None),
+                ("set_active", ["one"], None), ("logits", ids), ("set_active", ["two"], None), ("logits", ids),
+                ("convert_to_lora_async", "two", "three", 8, None), ("merge_async", None), ("merge_async", None), ("logits", ids), ("unmerge",),
+                ("set_active", ["three"], None), ("merge_and_unload_async", None), ("logits", ids), ("get_adapter_names",))
+    assert out[1] is True and "an adapter “two” already" in out[2] and out[7] is True and out[8] is True and "merged already" in out[9] and out[13] is True
+    assert out[4] == out[6] and out[15] == []
+    assert_logits(as_logits(out[10]), as_logits(out[4]))
+    assert_logits(as_logits(out[14]), as_logits(out[4]))
 
 
 @pytest.mark.parametrize("family,fields", [("llama", dict(r=4, target_modules=["q_proj", "down_proj"])), ("llama-bias-tied", dict(r=4, target_modules=["q_proj", "embed_tokens"])),
@@ -361,7 +394,7 @@ def test_merge_and_unload(tmp_path, model_folder, family, fields):
     folders = two_or_more(tmp_path, folder, sources=[fields, dict(r=2, target_modules=["k_proj", "up_proj"])])
     ids, _ = batch(rows=1)
     row, saved, again = ids[0].tolist(), tmp_path / "saved", tmp_path / "again"
-    out = steps(folder, folders[:1], ("logits", row), ("merge_and_unload",), ("get_adapter_names",), ("logits", row), ("merge_and_save", str(saved), 0, None),
+    out = steps(folder, folders[:1], ("logits", row), ("merge_and_unload", None), ("get_adapter_names",), ("logits", row), ("merge_and_save", str(saved), 0, None),
                 ("load_adapter", str(folders[1]), "second"), ("logits", row), ("merge_and_save", str(again), 0, None))
     before, after, second = (as_logits(out[i]) for i in (0, 3, 6))
     assert out[2] == []
@@ -380,7 +413,7 @@ def test_merge_and_unload_refusals(tmp_path, model_folder):
     folder = model_folder("llama")
     source = two_or_more(tmp_path, folder)[0]
     for adapters, others, message in (([], 0, "no adapter is active"), ([str(source)], 1, "other models are on the same base model")):
-        result = drive({"model": str(folder), "adapters": adapters, "others": others, "steps": [["merge_and_unload"]]})
+        result = drive({"model": str(folder), "adapters": adapters, "others": others, "steps": [["merge_and_unload", None]]})
         assert result.returncode != 0 and message in result.stderr, result.stderr
 
 
@@ -388,7 +421,7 @@ def test_status(tmp_path, model_folder, capsys):
     """Of the model and of every layer, and the line about parameters, as peft's."""
     folder = model_folder("llama")
     folders = two_or_more(tmp_path, folder, sources=[dict(r=4, target_modules=["q_proj", "v_proj"]), dict(r=2, target_modules=["q_proj", "up_proj"])])
-    out = steps(folder, folders, ("get_status_json",), ("describe_parameters",), ("merge",), ("get_status_json",), ("unmerge",), ("set_enabled", False), ("get_status_json",))
+    out = steps(folder, folders, ("get_status_json",), ("describe_parameters",), ("merge", None), ("get_status_json",), ("unmerge",), ("set_enabled", False), ("get_status_json",))
     model = PeftModel.from_pretrained(load_oracle(folder), folders[0], adapter_name="adapter-0", is_trainable=True)
     model.load_adapter(folders[1], adapter_name="adapter-1")
     model.set_adapter("adapter-0")

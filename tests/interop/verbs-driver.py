@@ -3,7 +3,7 @@
 """Verbs of PeftModel through introspection, for tests whose Python has no gi: the request is JSON on standard input.
 
 {"model": FOLDER, "adapters": [FOLDER…], "steps": [[NAME, ARGUMENT…]…]} prints what each step gave: "logits" of ids, or what the method
-of PeftModel with that name returns;
+of PeftModel with that name returns, in the end where it is asynchronous;
 {…, "texts": [TEXT…], "names": […], "new": N} prints the new ids of texts with an adapter each, generated together and one by one;
 {…, "mixed": [[ID…]…], "names": […]} prints the logits of lines with an adapter each;
 {…, "swap": [FOLDER…], "ids": [ID…]} prints logits before and after each;
@@ -30,9 +30,9 @@ def logits(model, ids):
 def merge(model, names, ids):
     model.set_active(names, [1.0] * len(names))
     out = {"before": logits(model, ids)}
-    model.merge()
+    model.merge(None)
     out["names"], out["merged"] = model.get_merged(), logits(model, ids)
-    for refused in (model.merge, lambda: model.delete_adapter(names[0])):
+    for refused in (lambda: model.merge(None), lambda: model.delete_adapter(names[0])):
         try:
             refused()
             out["refused"] = False
@@ -61,6 +61,25 @@ def generate(model, texts, names, new):
     json.dump({"together": together, "tokens": tokens, "alone": alone, "again": again}, sys.stdout)
 
 
+def step(model, name, arguments):
+    if name == "logits":
+        return logits(model, *arguments)
+    if not name.endswith("_async"):
+        return getattr(model, name)(*arguments)
+    loop, out = GLib.MainLoop(), []
+
+    def done(source, result):
+        try:
+            out.append(getattr(source, name.replace("_async", "_finish"))(result))
+        except GLib.Error as error:
+            out.append(error.message)
+        loop.quit()
+
+    getattr(model, name)(*arguments, done)
+    loop.run()
+    return out[0]
+
+
 def main():
     request = json.load(sys.stdin)
     base = Peft.BaseModel.load(request["model"], None, Peft.LoadDType.FLOAT32, None)
@@ -70,7 +89,7 @@ def main():
     for folder, name in zip(request["adapters"], names):
         model.load_adapter(folder, name)
     if "steps" in request:
-        return json.dump([logits(model, *a) if name == "logits" else getattr(model, name)(*a) for name, *a in request["steps"]], sys.stdout)
+        return json.dump([step(model, name, arguments) for name, *arguments in request["steps"]], sys.stdout)
     if "texts" in request:
         return generate(model, request["texts"], request["names"], request["new"])
     if "swap" in request:
@@ -88,7 +107,7 @@ def main():
     combine = request["combine"]
     kind = getattr(Peft.Combination, combine["type"].upper())
     model.add_weighted_adapter(names, combine["weights"], "new", kind, combine.get("rank", 0), combine.get("density", 1.0),
-                               combine.get("frequency", False))
+                               combine.get("frequency", False), None)
     model.save_adapter("new", request["output"])
 
 
