@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import assert_logits, batch, forward, load_oracle, run
 from method_checks import WEIGHTS, make_adapter
-from peft import AdaptionPromptConfig, IA3Config, LoHaConfig, LoKrConfig, LoraConfig, OFTConfig, PeftModel, convert_to_lora
+from peft import AdaLoraConfig, AdaptionPromptConfig, HRAConfig, IA3Config, LoHaConfig, LoKrConfig, LoraConfig, OFTConfig, PeftModel, VeraConfig, convert_to_lora
 from safetensors.torch import load_file, save_file
 from test_tokenizer import TOKENIZERS
 
@@ -254,6 +254,9 @@ def test_broken_adapters_are_not_merged(tmp_path, model_folder):
     (LoHaConfig, [dict(r=4, alpha=8, target_modules=["q_proj", "up_proj"]), dict(r=2, alpha=4, target_modules=["q_proj"])]),
     (OFTConfig, [dict(oft_block_size=8, target_modules=["q_proj"]), dict(oft_block_size=4, target_modules=["q_proj", "down_proj"])]),
     (IA3Config, [dict(), dict(target_modules=["q_proj"], feedforward_modules=[])]),
+    (AdaLoraConfig, [dict(init_r=4, target_r=2, total_step=10, target_modules=["q_proj", "up_proj"]), dict(init_r=3, target_r=2, total_step=10, target_modules=["v_proj"])]),
+    (HRAConfig, [dict(r=4, target_modules=["q_proj", "up_proj"]), dict(r=2, apply_GS=True, target_modules=["q_proj", "v_proj"])]),
+    (VeraConfig, [dict(r=4, target_modules=["q_proj", "o_proj"]), dict(r=4, target_modules=["q_proj"])]),
     (LoraConfig, [dict(r=4, target_modules=["embed_tokens", "q_proj"]), dict(r=2, use_dora=True, target_modules=["v_proj"])]),
 ])
 def test_mixed_batch(tmp_path, model_folder, config_class, sources):
