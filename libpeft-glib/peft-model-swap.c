@@ -71,11 +71,41 @@ put_in_place (PeftModel *self, const char *name, PeftAdapter *fresh, GError **er
   return done;
 }
 
+typedef struct
+{
+  char *folder, *name;
+} SwapData;
+
+static void
+swap_data_free (gpointer data)
+{
+  SwapData *self = data;
+
+  g_free (self->folder);
+  g_free (self->name);
+  g_free (self);
+}
+
+static gpointer
+swap_work (gpointer source, gpointer data, PeftRelay *relay, GCancellable *cancellable,
+           GError **error)
+{
+  PeftModel *self = source;
+  const SwapData *swap = data;
+  PeftAdapter *fresh;
+
+  if (g_cancellable_set_error_if_cancelled (cancellable, error))
+    return NULL;
+  fresh = peft_adapter_load (peft_model_get_core (self), swap->folder, swap->name, error);
+  return fresh != NULL && put_in_place (self, swap->name, fresh, error) ? self : NULL;
+}
+
 /**
  * peft_model_hotswap_adapter:
  * @self: a model
  * @folder: a folder with another adapter of the same method
  * @name: the adapter whose place it takes
+ * @cancellable: (nullable): a cancellable
  * @error: return location for an error
  *
  * Puts an adapter from a folder in the place of one that is there, which keeps its name, its weight and whether it is active.
@@ -88,20 +118,75 @@ put_in_place (PeftModel *self, const char *name, PeftAdapter *fresh, GError **er
  * Since: 1.0
  */
 gboolean
-peft_model_hotswap_adapter (PeftModel *self, const char *folder, const char *name, GError **error)
+peft_model_hotswap_adapter (PeftModel *self, const char *folder, const char *name,
+                            GCancellable *cancellable, GError **error)
 {
-  PeftAdapter *fresh;
-  gboolean done;
+  SwapData data = { (char *) folder, (char *) name };
 
   g_return_val_if_fail (PEFT_IS_MODEL (self), FALSE);
   g_return_val_if_fail (folder != NULL && name != NULL, FALSE);
 
-  if (!peft_worker_begin (peft_model_get_worker (self), _ ("swapping an adapter"), error))
+  if (peft_worker_run (peft_model_get_worker (self), _ ("swapping an adapter"), self, &data, NULL,
+                       swap_work, cancellable, error)
+      == NULL)
     return FALSE;
-  fresh = peft_adapter_load (peft_model_get_core (self), folder, name, error);
-  done = fresh != NULL && put_in_place (self, name, fresh, error);
-  peft_worker_end (peft_model_get_worker (self));
-  if (done)
-    peft_model_emit_changed (self);
-  return done;
+  peft_model_emit_changed (self);
+  return TRUE;
+}
+
+/**
+ * peft_model_hotswap_adapter_async:
+ * @self: a model
+ * @folder: a folder with another adapter of the same method
+ * @name: the adapter whose place it takes
+ * @cancellable: (nullable): a cancellable
+ * @callback: (scope async): called when it is done
+ * @user_data: data for @callback
+ *
+ * Puts an adapter from a folder in the place of one that is there, on the model's thread.
+ *
+ * Since: 1.0
+ */
+void
+peft_model_hotswap_adapter_async (PeftModel *self, const char *folder, const char *name,
+                                  GCancellable *cancellable, GAsyncReadyCallback callback,
+                                  gpointer user_data)
+{
+  SwapData *data;
+  GTask *task;
+
+  g_return_if_fail (PEFT_IS_MODEL (self));
+  g_return_if_fail (folder != NULL && name != NULL);
+
+  data = g_new0 (SwapData, 1);
+  data->folder = g_strdup (folder);
+  data->name = g_strdup (name);
+  task = g_task_new (self, cancellable, callback, user_data);
+  g_task_set_source_tag (task, peft_model_hotswap_adapter_async);
+  g_task_set_task_data (task, data, swap_data_free);
+  peft_worker_run_async (peft_model_get_worker (self), _ ("swapping an adapter"), task, NULL,
+                         swap_work, NULL);
+}
+
+/**
+ * peft_model_hotswap_adapter_finish:
+ * @self: a model
+ * @result: what the callback got
+ * @error: return location for an error
+ *
+ * Ends [method@Model.hotswap_adapter_async].
+ *
+ * Returns: whether it took the place
+ *
+ * Since: 1.0
+ */
+gboolean
+peft_model_hotswap_adapter_finish (PeftModel *self, GAsyncResult *result, GError **error)
+{
+  g_return_val_if_fail (g_task_is_valid (result, self), FALSE);
+
+  if (g_task_propagate_pointer (G_TASK (result), error) == NULL)
+    return FALSE;
+  peft_model_emit_changed (self);
+  return TRUE;
 }

@@ -86,7 +86,14 @@ PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_merge_and_save_finish (PeftModel *self, GAsyncResult *result, GError **error);
 PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_hotswap_adapter (PeftModel *self, const char *folder, const char *name,
-                                     GError **error);
+                                     GCancellable *cancellable, GError **error);
+PEFT_AVAILABLE_IN_1_0
+void peft_model_hotswap_adapter_async (PeftModel *self, const char *folder, const char *name,
+                                       GCancellable *cancellable, GAsyncReadyCallback callback,
+                                       gpointer user_data);
+PEFT_AVAILABLE_IN_1_0
+gboolean peft_model_hotswap_adapter_finish (PeftModel *self, GAsyncResult *result,
+                                            GError **error);
 PEFT_AVAILABLE_IN_1_0
 gboolean peft_model_merge (PeftModel *self, GCancellable *cancellable, GError **error);
 PEFT_AVAILABLE_IN_1_0

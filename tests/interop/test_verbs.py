@@ -381,12 +381,13 @@ def test_asynchronously(tmp_path, model_folder):
     out = steps(folder, folders, ("add_weighted_adapter", names, weights, "one", kind, 0, 1.0, False, None),
                 ("add_weighted_adapter_async", names, weights, "two", kind, 0, 1.0, False, None), ("add_weighted_adapter_async", names, weights, "two", kind, 0, 1.0, False, None),
                 ("set_active", ["one"], None), ("logits", ids), ("set_active", ["two"], None), ("logits", ids),
-                ("convert_to_lora_async", "two", "three", 8, None), ("merge_async", None), ("merge_async", None), ("logits", ids), ("unmerge",),
+                ("convert_to_lora_async", "two", "three", 8, None), ("hotswap_adapter_async", str(folders[1]), "adapter-1", None), ("get_active",), ("merge_async", None), ("merge_async", None), ("logits", ids), ("unmerge",),
                 ("set_active", ["three"], None), ("merge_and_unload_async", None), ("logits", ids), ("get_adapter_names",))
-    assert out[1] is True and "an adapter “two” already" in out[2] and out[7] is True and out[8] is True and "merged already" in out[9] and out[13] is True
-    assert out[4] == out[6] and out[15] == []
-    assert_logits(as_logits(out[10]), as_logits(out[4]))
-    assert_logits(as_logits(out[14]), as_logits(out[4]))
+    assert out[1] is True and "an adapter “two” already" in out[2] and out[7] is True and out[8] is True and out[9] == ["two"]
+    assert out[10] is True and "merged already" in out[11] and out[15] is True and out[17] == []
+    assert out[4] == out[6]
+    assert_logits(as_logits(out[12]), as_logits(out[4]))
+    assert_logits(as_logits(out[16]), as_logits(out[4]))
 
 
 @pytest.mark.parametrize("family,fields", [("llama", dict(r=4, target_modules=["q_proj", "down_proj"])), ("llama-bias-tied", dict(r=4, target_modules=["q_proj", "embed_tokens"])),

@@ -95,7 +95,7 @@ def main():
     if "swap" in request:
         out = [logits(model, request["ids"])]
         for folder in request["swap"]:
-            model.hotswap_adapter(folder, names[0])
+            model.hotswap_adapter(folder, names[0], None)
             out.append(logits(model, request["ids"]))
         return json.dump(out, sys.stdout)
     if "mixed" in request:
