@@ -32,8 +32,12 @@ typedef struct
   double momentum;
   gboolean nesterov;
   double loraplus_ratio;
+  double loraplus_embedding_rate;
+  gboolean adafactor_scale_parameter;
+  gboolean adafactor_relative_step;
   double schedule_cycles;
   double schedule_power;
+  double schedule_timescale;
   double eval_fraction;
   guint64 eval_every;
   guint64 save_every;

@@ -250,8 +250,12 @@ fill_options (Run *self)
   o->momentum = s->momentum;
   o->nesterov = s->nesterov;
   o->loraplus_ratio = s->loraplus_ratio;
+  o->loraplus_embedding_rate = s->loraplus_embedding_rate;
+  o->adafactor_scale_parameter = s->adafactor_scale_parameter;
+  o->adafactor_relative_step = s->adafactor_relative_step;
   o->schedule_cycles = s->schedule_cycles;
   o->schedule_power = s->schedule_power;
+  o->schedule_timescale = s->schedule_timescale;
   o->warmup_ratio = s->warmup_ratio;
   o->warmup_steps = s->warmup_steps;
   o->output = s->output;

@@ -35,8 +35,12 @@ enum
   SETTING_MOMENTUM,
   SETTING_NESTEROV,
   SETTING_LORAPLUS_RATIO,
+  SETTING_LORAPLUS_EMBEDDING_RATE,
+  SETTING_ADAFACTOR_SCALE_PARAMETER,
+  SETTING_ADAFACTOR_RELATIVE_STEP,
   SETTING_SCHEDULE_CYCLES,
   SETTING_SCHEDULE_POWER,
+  SETTING_SCHEDULE_TIMESCALE,
   SETTING_EVAL_FRACTION,
   SETTING_EVAL_EVERY,
   SETTING_SAVE_EVERY,
@@ -77,6 +81,10 @@ static const gsize offsets[N_SETTINGS] = {
   [SETTING_MOMENTUM] = G_STRUCT_OFFSET (PeftTrainerSettings, momentum),
   [SETTING_NESTEROV] = G_STRUCT_OFFSET (PeftTrainerSettings, nesterov),
   [SETTING_LORAPLUS_RATIO] = G_STRUCT_OFFSET (PeftTrainerSettings, loraplus_ratio),
+  [SETTING_LORAPLUS_EMBEDDING_RATE] = G_STRUCT_OFFSET (PeftTrainerSettings, loraplus_embedding_rate),
+  [SETTING_ADAFACTOR_SCALE_PARAMETER] = G_STRUCT_OFFSET (PeftTrainerSettings, adafactor_scale_parameter),
+  [SETTING_ADAFACTOR_RELATIVE_STEP] = G_STRUCT_OFFSET (PeftTrainerSettings, adafactor_relative_step),
+  [SETTING_SCHEDULE_TIMESCALE] = G_STRUCT_OFFSET (PeftTrainerSettings, schedule_timescale),
   [SETTING_SCHEDULE_CYCLES] = G_STRUCT_OFFSET (PeftTrainerSettings, schedule_cycles),
   [SETTING_SCHEDULE_POWER] = G_STRUCT_OFFSET (PeftTrainerSettings, schedule_power),
   [SETTING_EVAL_FRACTION] = G_STRUCT_OFFSET (PeftTrainerSettings, eval_fraction),
@@ -356,8 +364,10 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
    *
    * The optimiser: `adamw`, `adafactor`, `sgd`, `lion`, `loraplus` or `lorafa`.
    *
-   * `adafactor` takes its learning rate as it is, without scaling it by the parameters. `loraplus` is AdamW with another
-   * learning rate for LoRA's second factors; `lorafa` trains only those.
+   * `adafactor` takes its learning rate as it is, without scaling it by the parameters, as transformers' trainer does;
+   * [property@Trainer:adafactor-scale-parameter] and [property@Trainer:adafactor-relative-step] change that. `loraplus` is
+   * AdamW with another learning rate for LoRA's second factors; `lorafa` trains only those. The learning rates that methods
+   * recommend are for AdamW and its kin: `lion` wants a third to a tenth of them, `sgd` far higher ones.
    *
    * Since: 1.0
    */
@@ -392,6 +402,49 @@ peft_trainer_settings_install (GObjectClass *object_class, guint first_id)
   props[SETTING_LORAPLUS_RATIO] = g_param_spec_double (
       "loraplus-ratio", N_ ("LoRA+ ratio"),
       N_ ("learning rate of B to that of A, for loraplus"), 0, G_MAXDOUBLE, 16, flags);
+  /**
+   * PeftTrainer:loraplus-embedding-rate:
+   *
+   * The learning rate that the optimiser `loraplus` has for LoRA's factors of embeddings, before the schedule.
+   *
+   * Since: 1.0
+   */
+  props[SETTING_LORAPLUS_EMBEDDING_RATE] = g_param_spec_double (
+      "loraplus-embedding-rate", N_ ("LoRA+ embedding rate"),
+      N_ ("learning rate of factors of embeddings, for loraplus"), 0, G_MAXDOUBLE, 1e-6, flags);
+  /**
+   * PeftTrainer:adafactor-scale-parameter:
+   *
+   * Whether the optimiser `adafactor` multiplies the learning rate by the root mean square of each parameter, at least by
+   * 0.001.
+   *
+   * Since: 1.0
+   */
+  props[SETTING_ADAFACTOR_SCALE_PARAMETER] = g_param_spec_boolean (
+      "adafactor-scale-parameter", N_ ("Scale by parameters"),
+      N_ ("let adafactor scale the learning rate by the size of each parameter"), FALSE, flags);
+  /**
+   * PeftTrainer:adafactor-relative-step:
+   *
+   * Whether the optimiser `adafactor` makes the learning rate by itself: 0.01 for 10000 steps, then falling with their square
+   * root. Learning rate, warm-up and schedule then play no part.
+   *
+   * Since: 1.0
+   */
+  props[SETTING_ADAFACTOR_RELATIVE_STEP] = g_param_spec_boolean (
+      "adafactor-relative-step", N_ ("Relative step"),
+      N_ ("let adafactor make the learning rate by itself, without schedule"), FALSE, flags);
+  /**
+   * PeftTrainer:schedule-timescale:
+   *
+   * Steps after the warm-up in which the schedule `inverse_sqrt` falls to 1/√2 of the highest rate; 0: as many as the warm-up
+   * has, or 10000 without one.
+   *
+   * Since: 1.0
+   */
+  props[SETTING_SCHEDULE_TIMESCALE] = g_param_spec_double (
+      "schedule-timescale", N_ ("Time scale"),
+      N_ ("time scale of inverse_sqrt in steps; 0: the warm-up's"), 0, G_MAXDOUBLE, 0, flags);
   /**
    * PeftTrainer:schedule-cycles:
    *

@@ -257,6 +257,8 @@ declare_embedding (PeftLoraHook *self, GError **error)
                                            : peft_init_zeros (adapter, n_a));
   self->b = peft_adapter_add_param (adapter, slot, "lora_embedding_B", 2, b_shape, TRUE,
                                     peft_init_normal (adapter, b_key, n_b, 1.0));
+  self->b->first_factor = self->a;
+  self->b->pair_scale = self->scale;
   return TRUE;
 }
 

@@ -6,19 +6,32 @@
 
 #include "train/peft-optimizer-private.h"
 
-/* Adafactor (Shazeer & Stern, arXiv:1804.04235) as transformers' with scale_parameter and relative_step off, which is what its trainer
- * uses: a given learning rate, no first moment, the second moment of a matrix as the product of a row and a column.
- * m holds of a matrix [.., R, C] its rows' means and its columns', of a vector all values; v is scratch: an update and its factors. */
+/* Adafactor (Shazeer & Stern, arXiv:1804.04235) as transformers has it, without a first moment: the second moment of a
+ * matrix is the product of a row and a column. Without relative step and scale parameter, which is the default, it is what
+ * transformers' trainer uses.
+ * m holds of a matrix [.., R, C] its rows' means and its columns', of a vector all values; v is scratch: an update, its
+ * factors, and two single values. */
 
 #define EPSILON 1e-30
+#define LOWEST_SCALE 1e-3
 #define CLIP_THRESHOLD 1.0
 #define DECAY_RATE -0.8
+#define N_CELLS 2
 
 typedef struct
 {
   gsize slices, rows, columns; /* columns 0: not factored */
   gsize n, n_state;
 } Layout;
+
+/* A step. */
+typedef struct
+{
+  PeftParamSet *params;
+  PeftBackend *backend;
+  double beta, grad_scale;
+  PeftView epsilon, cell;
+} Pass;
 
 static Layout
 get_layout (const PeftParam *param)
@@ -50,112 +63,102 @@ adafactor_get_memory (PeftParamSet *params, gsize *n_m, gsize *n_v)
       if (!param->trainable)
         continue;
       *n_m += layout.n_state;
-      *n_v = MAX (*n_v, layout.n + layout.rows + layout.columns);
+      *n_v = MAX (*n_v, N_CELLS + layout.n + layout.rows + layout.columns);
     }
 }
 
-static void
-download (const PeftView *view, float *out)
+double
+peft_optimizer_get_relative_rate (guint64 step)
 {
-  g_autoptr (PeftTensor) tensor = peft_tensor_new_view (view->buffer, view);
-  peft_tensor_download_f32 (tensor, out);
+  return MIN (PEFT_ADAFACTOR_HIGHEST_RATE, 1 / sqrt ((double) step));
 }
 
 static void
-upload (const PeftView *view, const float *values)
+run_unary (PeftBackend *backend, const PeftView *x, const PeftView *y, PeftUnary op)
 {
-  g_autoptr (PeftTensor) tensor = peft_tensor_new_view (view->buffer, view);
-  peft_tensor_upload_f32 (tensor, values);
+  const PeftUnaryParams params = { .x = *x, .y = *y, .op = op };
+  peft_backend_run (backend, PEFT_KERNEL_UNARY, &params);
 }
 
-/* average ← β average + (1 − β) (mean g² + ε) */
 static void
-move_average (float *average, const float *means, gsize n, double beta, double square)
+run_binary (PeftBackend *backend, const PeftView *a, const PeftView *b, const PeftView *c,
+            PeftBinary op)
 {
-  for (gsize i = 0; i < n; i++)
-    average[i] = (float) (beta * average[i] + (1 - beta) * (means[i] * square + EPSILON));
+  const PeftBinaryParams params = { .a = *a, .b = *b, .c = *c, .op = op };
+  peft_backend_run (backend, PEFT_KERNEL_BINARY, &params);
 }
 
-/* Moves the means over one dim of g² and puts in `factors` what g is multiplied with because of them. squares is
- * scratch. */
 static void
-make_factors (PeftBackend *backend, const PeftView *squares, const PeftView *factors,
-              const PeftView *state, gboolean rows, double beta, double square)
+run_mean (PeftBackend *backend, const PeftView *x, const PeftView *y)
 {
-  const gsize n = (gsize) state->shape[0];
-  const gint64 shape[2] = { rows ? (gint64) n : 1, rows ? 1 : (gint64) n };
-  const PeftReduceParams mean
-      = { .x = *squares, .y = peft_view_reshape (factors, 2, shape), .op = PEFT_REDUCE_MEAN };
-  g_autofree float *means = g_new (float, n);
-  g_autofree float *average = g_new (float, n);
-  double whole = 1;
-
-  peft_backend_run (backend, PEFT_KERNEL_REDUCE, &mean);
-  download (factors, means);
-  download (state, average);
-  move_average (average, means, n, beta, square);
-  upload (state, average);
-  if (rows)
-    {
-      whole = 0;
-      for (gsize i = 0; i < n; i++)
-        whole += average[i];
-      whole /= (double) n;
-    }
-  for (gsize i = 0; i < n; i++)
-    means[i] = (float) sqrt (whole / average[i]);
-  upload (factors, means);
+  const PeftReduceParams params = { .x = *x, .y = *y, .op = PEFT_REDUCE_MEAN };
+  peft_backend_run (backend, PEFT_KERNEL_REDUCE, &params);
 }
 
-/* u = g times the factors, of one matrix. */
+/* x ← g'² with the clipped gradient g'. */
 static void
-factored_update (PeftParamSet *params, PeftBackend *backend, const PeftView *g, const PeftView *u,
-                 const Layout *layout, gsize offset, double beta, double square)
+square_gradient (const Pass *pass, const PeftView *g, const PeftView *x)
+{
+  peft_optimizer_add (pass->backend, g, x, pass->grad_scale, FALSE);
+  run_unary (pass->backend, x, x, PEFT_UNARY_SQUARE);
+}
+
+/* average ← β average + (1 − β) (squares + ε) */
+static void
+move_average (const Pass *pass, const PeftView *average, const PeftView *squares)
+{
+  peft_optimizer_add (pass->backend, average, average, pass->beta, FALSE);
+  peft_optimizer_add (pass->backend, squares, average, 1 - pass->beta, TRUE);
+  run_binary (pass->backend, average, &pass->epsilon, average, PEFT_BINARY_ADD);
+}
+
+/* u = g over the root of its second moment, for one matrix. */
+static void
+factored_update (const Pass *pass, const PeftView *g, const PeftView *u, const Layout *layout,
+                 gsize offset)
 {
   const gint64 matrix[2] = { (gint64) layout->rows, (gint64) layout->columns };
   const gint64 column[2] = { matrix[0], 1 }, row[2] = { 1, matrix[1] };
+  const gsize scratch = N_CELLS + layout->n;
   const PeftView g2 = peft_view_reshape (g, 2, matrix), u2 = peft_view_reshape (u, 2, matrix);
   const PeftView state[2] = {
-    peft_param_set_get_state (params, FALSE, offset, layout->rows),
-    peft_param_set_get_state (params, FALSE, offset + layout->rows, layout->columns),
+    peft_param_set_get_state (pass->params, FALSE, offset, layout->rows),
+    peft_param_set_get_state (pass->params, FALSE, offset + layout->rows, layout->columns),
   };
   const PeftView factors[2] = {
-    peft_param_set_get_state (params, TRUE, layout->n, layout->rows),
-    peft_param_set_get_state (params, TRUE, layout->n + layout->rows, layout->columns),
-  };
-  const PeftUnaryParams squares = { .x = g2, .y = u2, .op = PEFT_UNARY_SQUARE };
-  const PeftBinaryParams by_row = {
-    .a = g2, .b = peft_view_reshape (&factors[0], 2, column), .c = u2, .op = PEFT_BINARY_MUL,
-  };
-  const PeftBinaryParams by_column = {
-    .a = u2, .b = peft_view_reshape (&factors[1], 2, row), .c = u2, .op = PEFT_BINARY_MUL,
+    peft_param_set_get_state (pass->params, TRUE, scratch, layout->rows),
+    peft_param_set_get_state (pass->params, TRUE, scratch + layout->rows, layout->columns),
   };
 
-  peft_backend_run (backend, PEFT_KERNEL_UNARY, &squares);
+  square_gradient (pass, &g2, &u2);
   for (guint i = 0; i < 2; i++)
-    make_factors (backend, &u2, &factors[i], &state[i], i == 0, beta, square);
-  peft_backend_run (backend, PEFT_KERNEL_BINARY, &by_row);
-  peft_backend_run (backend, PEFT_KERNEL_BINARY, &by_column);
+    {
+      const PeftView means = peft_view_reshape (&factors[i], 2, i == 0 ? column : row);
+
+      run_mean (pass->backend, &u2, &means);
+      move_average (pass, &state[i], &factors[i]);
+    }
+  run_mean (pass->backend, &state[0], &pass->cell);
+  run_binary (pass->backend, &state[0], &pass->cell, &factors[0], PEFT_BINARY_DIV);
+  run_unary (pass->backend, &factors[0], &factors[0], PEFT_UNARY_RSQRT);
+  run_unary (pass->backend, &state[1], &factors[1], PEFT_UNARY_RSQRT);
+  for (guint i = 0; i < 2; i++)
+    {
+      const PeftView factor = peft_view_reshape (&factors[i], 2, i == 0 ? column : row);
+      run_binary (pass->backend, i == 0 ? &g2 : &u2, &factor, &u2, PEFT_BINARY_MUL);
+    }
 }
 
 static void
-plain_update (const PeftView *g, const PeftView *u, const PeftView *state, double beta,
-              double square)
+plain_update (const Pass *pass, const PeftView *g, const PeftView *u, gsize offset)
 {
-  const gsize n = (gsize) g->shape[0];
-  g_autofree float *values = g_new (float, n);
-  g_autofree float *average = g_new (float, n);
+  const PeftView state
+      = peft_param_set_get_state (pass->params, FALSE, offset, (gsize) g->shape[0]);
 
-  download (g, values);
-  download (state, average);
-  for (gsize i = 0; i < n; i++)
-    {
-      average[i] = (float) (beta * average[i]
-                            + (1 - beta) * ((double) values[i] * values[i] * square + EPSILON));
-      values[i] = (float) (values[i] / sqrt (average[i]));
-    }
-  upload (state, average);
-  upload (u, values);
+  square_gradient (pass, g, u);
+  move_average (pass, &state, u);
+  run_unary (pass->backend, &state, u, PEFT_UNARY_RSQRT);
+  run_binary (pass->backend, u, g, u, PEFT_BINARY_MUL);
 }
 
 static double
@@ -165,44 +168,57 @@ root_mean_square (PeftParamSet *params, const PeftView *u)
 }
 
 static void
+update_param (const Pass *pass, PeftParam *param, const Layout *layout, gsize offset,
+              const PeftOptimizerStep *step)
+{
+  const gsize n = layout->rows * layout->columns;
+  const PeftView u = peft_param_set_get_state (pass->params, TRUE, N_CELLS, layout->n);
+  double rate = step->learning_rate, rms;
+  PeftParamGroup group;
+
+  peft_param_set_get_single (pass->params, param, &group);
+  if (n == 0)
+    plain_update (pass, &group.g, &u, offset);
+  for (gsize slice = 0; n > 0 && slice < layout->slices; slice++)
+    {
+      const PeftView g = peft_view_slice (&group.g, 0, (gint64) (slice * n), (gint64) n);
+      const PeftView part = peft_view_slice (&u, 0, (gint64) (slice * n), (gint64) n);
+
+      factored_update (pass, &g, &part, layout, offset + slice * (layout->rows + layout->columns));
+    }
+  if (step->scale_parameter)
+    rate *= MAX (LOWEST_SCALE, root_mean_square (pass->params, &group.w));
+  rms = pass->grad_scale * root_mean_square (pass->params, &u);
+  if (param->decay && step->weight_decay > 0)
+    peft_optimizer_add (pass->backend, &group.w, &group.w, 1 - rate * step->weight_decay, FALSE);
+  peft_optimizer_add (pass->backend, &u, &group.w,
+                      -rate * pass->grad_scale / MAX (1, rms / CLIP_THRESHOLD), TRUE);
+}
+
+static void
 adafactor_step (PeftParamSet *params, PeftBackend *backend, const PeftOptimizerStep *step)
 {
-  const double beta = 1 - pow ((double) step->step, DECAY_RATE);
-  const double scale = step->grad_scale;
+  Pass pass = {
+    .params = params,
+    .backend = backend,
+    .beta = 1 - pow ((double) step->step, DECAY_RATE),
+    .grad_scale = step->grad_scale,
+    .epsilon = peft_param_set_get_state (params, TRUE, 0, 1),
+    .cell = peft_param_set_get_state (params, TRUE, 1, 1),
+  };
+  const PeftFillParams fill = { .x = pass.epsilon, .value = (1 - pass.beta) * EPSILON };
   gsize offset = 0;
 
+  peft_backend_run (backend, PEFT_KERNEL_FILL, &fill);
   for (guint i = 0; i < peft_param_set_get_n (params); i++)
     {
       PeftParam *param = peft_param_set_get (params, i);
       const Layout layout = get_layout (param);
-      PeftParamGroup group;
-      PeftView u;
-      double rms;
 
       if (param->grad == NULL || layout.n == 0)
         continue;
-      peft_param_set_get_single (params, param, &group);
-      u = peft_param_set_get_state (params, TRUE, 0, layout.n);
-      if (layout.columns == 0)
-        {
-          const PeftView state = peft_param_set_get_state (params, FALSE, offset, layout.n);
-          plain_update (&group.g, &u, &state, beta, scale * scale);
-        }
-      for (gsize slice = 0, n = layout.rows * layout.columns; layout.columns > 0 && slice < layout.slices; slice++)
-        {
-          const PeftView g = peft_view_slice (&group.g, 0, (gint64) (slice * n), (gint64) n);
-          const PeftView part = peft_view_slice (&u, 0, (gint64) (slice * n), (gint64) n);
-
-          factored_update (params, backend, &g, &part, &layout,
-                           offset + slice * (layout.rows + layout.columns), beta, scale * scale);
-        }
+      update_param (&pass, param, &layout, offset, step);
       offset += layout.n_state;
-      rms = scale * root_mean_square (params, &u);
-      if (param->decay && step->weight_decay > 0)
-        peft_optimizer_add (backend, &group.w, &group.w, 1 - step->learning_rate * step->weight_decay,
-                            FALSE);
-      peft_optimizer_add (backend, &u, &group.w,
-                          -step->learning_rate * scale / MAX (1, rms / CLIP_THRESHOLD), TRUE);
     }
 }
 

@@ -6,8 +6,6 @@
 
 #include "train/peft-optimizer-private.h"
 
-#define EMBEDDING_RATE 1e-6
-
 /* LoRA+ (Hayou et al., arXiv:2402.12354): AdamW with a higher learning rate for the second factors, as peft's
  * create_loraplus_optimizer groups parameters: factors of embeddings have a rate of their own; biases and other vectors go
  * with the second factors. */
@@ -23,7 +21,7 @@ loraplus_step (PeftParamSet *params, PeftBackend *backend, const PeftOptimizerSt
       if (param->grad == NULL)
         continue;
       if (strstr (param->key, ".lora_embedding_") != NULL)
-        rate *= EMBEDDING_RATE / step->base_learning_rate;
+        rate = step->embedding_rate * step->schedule_factor;
       else if (strstr (param->key, ".lora_B") != NULL || param->n_dims == 1)
         rate *= step->factor_ratio;
       peft_param_set_get_single (params, param, &group);

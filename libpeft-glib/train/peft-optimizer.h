@@ -8,12 +8,14 @@
 typedef struct
 {
   double learning_rate;      /* as the schedule has it */
-  double base_learning_rate; /* that the schedule multiplies */
+  double schedule_factor;    /* that the schedule multiplied it with */
   double weight_decay; /* not applied to biases and norm weights */
   double beta1, beta2, epsilon;
   double momentum;     /* of sgd */
   gboolean nesterov;
-  double factor_ratio; /* of loraplus: learning rate of a second factor to that of a first */
+  double factor_ratio;   /* of loraplus: learning rate of a second factor to that of a first */
+  double embedding_rate; /* of loraplus: learning rate of an embedding's factors, before the schedule */
+  gboolean scale_parameter; /* of adafactor: the rate counts in root mean squares of each parameter */
   double grad_scale;   /* of clipping */
   guint64 step;        /* from 1 */
 } PeftOptimizerStep;
@@ -34,6 +36,10 @@ void peft_optimizer_get_memory (const PeftOptimizer *self, PeftParamSet *params,
 /* PEFT_ERROR_INVALID_ARGUMENT with the names there are. */
 const PeftOptimizer *peft_optimizer_require (const char *name, GError **error);
 const PeftOptimizer *const *peft_optimizer_list (void); /* NULL-terminated */
+
+/* Adafactor's own learning rate, a function of the step (from 1) alone, and the highest it has. */
+#define PEFT_ADAFACTOR_HIGHEST_RATE 1e-2
+double peft_optimizer_get_relative_rate (guint64 step);
 
 /* torch.nn.utils.clip_grad_norm_: what gradients of that norm are multiplied with. max_norm 0: 1. */
 double peft_optimizer_clip_scale (double norm, double max_norm);

@@ -46,14 +46,23 @@ restarts_factor (const PeftScheduleOptions *options, double step, double warmup,
   return MAX (0, 0.5 * (1 + cos (G_PI * fmod (options->cycles * progress, 1))));
 }
 
+static gboolean
+polynomial_check (const PeftScheduleOptions *options, GError **error)
+{
+  if (options->learning_rate > POLYNOMIAL_END)
+    return TRUE;
+  g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
+               _ ("learning rate: the schedule polynomial ends at %g, so that it has to start above that, found %g"),
+               POLYNOMIAL_END, options->learning_rate);
+  return FALSE;
+}
+
 static double
 polynomial_factor (const PeftScheduleOptions *options, double step, double warmup, double total)
 {
   const double rate = options->learning_rate;
   double left = 1 - get_progress (step, warmup, total);
 
-  if (rate <= POLYNOMIAL_END)
-    return 1;
   if (step > total)
     return POLYNOMIAL_END / rate;
   return ((rate - POLYNOMIAL_END) * pow (left, options->power) + POLYNOMIAL_END) / rate;
@@ -62,19 +71,22 @@ polynomial_factor (const PeftScheduleOptions *options, double step, double warmu
 static double
 inverse_sqrt_factor (const PeftScheduleOptions *options, double step, double warmup, double total)
 {
-  double timescale = warmup > 0 ? warmup : INVERSE_SQRT_TIMESCALE;
+  double timescale = options->timescale;
 
+  if (timescale == 0)
+    timescale = warmup > 0 ? warmup : INVERSE_SQRT_TIMESCALE;
   return 1 / sqrt ((step + timescale - warmup) / timescale);
 }
 
-static const PeftSchedule constant = { "constant", N_ ("Constant"), constant_factor };
-static const PeftSchedule linear = { "linear", N_ ("Linear"), linear_factor };
-static const PeftSchedule cosine = { "cosine", N_ ("Cosine"), cosine_factor };
+static const PeftSchedule constant = { "constant", N_ ("Constant"), NULL, constant_factor };
+static const PeftSchedule linear = { "linear", N_ ("Linear"), NULL, linear_factor };
+static const PeftSchedule cosine = { "cosine", N_ ("Cosine"), NULL, cosine_factor };
 static const PeftSchedule restarts
-    = { "cosine_with_restarts", N_ ("Cosine with restarts"), restarts_factor };
-static const PeftSchedule polynomial = { "polynomial", N_ ("Polynomial"), polynomial_factor };
+    = { "cosine_with_restarts", N_ ("Cosine with restarts"), NULL, restarts_factor };
+static const PeftSchedule polynomial
+    = { "polynomial", N_ ("Polynomial"), polynomial_check, polynomial_factor };
 static const PeftSchedule inverse_sqrt
-    = { "inverse_sqrt", N_ ("Inverse square root"), inverse_sqrt_factor };
+    = { "inverse_sqrt", N_ ("Inverse square root"), NULL, inverse_sqrt_factor };
 
 static const PeftSchedule *const schedules[] = {
   &constant, &linear, &cosine, &restarts, &polynomial, &inverse_sqrt, NULL,
@@ -100,6 +112,12 @@ peft_schedule_require (const char *name, GError **error)
   g_set_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT,
                _ ("schedule: expected one of %s, found “%s”"), known->str, name);
   return NULL;
+}
+
+gboolean
+peft_schedule_check (const PeftSchedule *self, const PeftScheduleOptions *options, GError **error)
+{
+  return self->check == NULL || self->check (options, error);
 }
 
 double

@@ -32,6 +32,7 @@ peft_train_options_init (PeftTrainOptions *self)
     .optimizer = "adamw",
     .momentum = 0.9,
     .loraplus_ratio = 16,
+    .loraplus_embedding_rate = 1e-6,
     .schedule_cycles = 1,
     .schedule_power = 1,
     .schedule = "cosine",
@@ -240,6 +241,43 @@ refuse_option (GError **error, const char *what)
 }
 
 static gboolean
+not_negative (double value)
+{
+  return value >= 0 && isfinite (value);
+}
+
+/* What only some optimisers and schedules take. */
+static gboolean
+check_optimizer (PeftTrainRun *self, GError **error)
+{
+  const PeftTrainOptions *o = self->options;
+  const gboolean own = o->adafactor_relative_step || o->adafactor_scale_parameter;
+  const PeftScheduleOptions schedule = peft_train_get_schedule_options (self);
+
+  self->optimizer = peft_optimizer_require (o->optimizer, error);
+  if (self->optimizer == NULL)
+    return FALSE;
+  self->schedule = peft_schedule_require (o->schedule, error);
+  if (self->schedule == NULL)
+    return FALSE;
+  if (!not_negative (o->momentum) || !not_negative (o->loraplus_ratio)
+      || !not_negative (o->loraplus_embedding_rate))
+    return refuse_option (error, _ ("momentum, LoRA+ ratio and LoRA+ embedding rate: expected numbers that are not negative"));
+  if (!not_negative (o->schedule_cycles) || !not_negative (o->schedule_power)
+      || !not_negative (o->schedule_timescale))
+    return refuse_option (error, _ ("cycles, power and time scale of a schedule: expected numbers that are not negative"));
+  if (o->nesterov && !g_str_equal (self->optimizer->name, "sgd"))
+    return refuse_option (error, _ ("nesterov: only the optimizer sgd has it"));
+  if (o->nesterov && o->momentum == 0)
+    return refuse_option (error, _ ("nesterov: expected a momentum above 0"));
+  if (own && !g_str_equal (self->optimizer->name, "adafactor"))
+    return refuse_option (error, _ ("relative step and scale parameter: only the optimizer adafactor has them"));
+  if (o->adafactor_relative_step && o->learning_rate >= 0)
+    return refuse_option (error, _ ("adafactor: relative step makes the learning rate by itself; give one or the other"));
+  return o->adafactor_relative_step || peft_schedule_check (self->schedule, &schedule, error);
+}
+
+static gboolean
 check_options (PeftTrainRun *self, GError **error)
 {
   const PeftTrainOptions *o = self->options;
@@ -277,11 +315,7 @@ check_options (PeftTrainRun *self, GError **error)
     return refuse_option (error, _ ("sample prompts: the model was loaded for a task without writing"));
   if (o->early_stopping > 0 && o->eval_every == 0)
     return refuse_option (error, _ ("stopping early needs an evaluation every so many steps"));
-  self->optimizer = peft_optimizer_require (o->optimizer, error);
-  if (self->optimizer == NULL)
-    return FALSE;
-  self->schedule = peft_schedule_require (o->schedule, error);
-  return self->schedule != NULL;
+  return check_optimizer (self, error);
 }
 
 /* *checkpoint stays NULL where there is nothing to go on from. */
@@ -505,7 +539,9 @@ count_all (PeftAdapter *adapter)
 static PeftTrainRun
 make_run (PeftAdapter *adapter, const PeftTrainOptions *options)
 {
-  const double recommended = adapter->method != NULL ? adapter->method->learning_rate : FULL_RATE;
+  const double recommended = options->adafactor_relative_step ? PEFT_ADAFACTOR_HIGHEST_RATE
+                             : adapter->method != NULL        ? adapter->method->learning_rate
+                                                              : FULL_RATE;
 
   return (PeftTrainRun){
     .adapter = adapter,

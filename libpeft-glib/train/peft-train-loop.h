@@ -39,7 +39,11 @@ typedef struct
   double momentum;           /* of sgd; 0.9 */
   gboolean nesterov;
   double loraplus_ratio;     /* 16 */
+  double loraplus_embedding_rate; /* 1e-6 */
+  gboolean adafactor_scale_parameter;
+  gboolean adafactor_relative_step; /* neither learning_rate nor schedule count */
   double schedule_cycles, schedule_power; /* 1, 1 */
+  double schedule_timescale; /* of inverse_sqrt; 0: by the warm-up */
 
   /* Output. */
   const char *output;        /* folder; NULL: nothing is written */

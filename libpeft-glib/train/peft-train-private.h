@@ -77,4 +77,5 @@ void peft_train_state_adopt (PeftTrainRun *self, PeftCheckpoint *checkpoint);
 gboolean peft_train_state_check (PeftTrainRun *self, PeftCheckpoint *checkpoint, GError **error);
 
 /* peft-train-step.c */
+PeftScheduleOptions peft_train_get_schedule_options (PeftTrainRun *self);
 gboolean peft_train_step (PeftTrainRun *self, GError **error);

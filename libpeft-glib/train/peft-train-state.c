@@ -73,6 +73,10 @@ choices_to_json (PeftTrainRun *self)
   peft_json_set (json, "momentum", peft_json_new_double (o->momentum));
   peft_json_set (json, "nesterov", peft_json_new_boolean (o->nesterov));
   peft_json_set (json, "loraplus_ratio", peft_json_new_double (o->loraplus_ratio));
+  peft_json_set (json, "loraplus_embedding_rate", peft_json_new_double (o->loraplus_embedding_rate));
+  peft_json_set (json, "adafactor_scale_parameter", peft_json_new_boolean (o->adafactor_scale_parameter));
+  peft_json_set (json, "adafactor_relative_step", peft_json_new_boolean (o->adafactor_relative_step));
+  peft_json_set (json, "schedule_timescale", peft_json_new_double (o->schedule_timescale));
   peft_json_set (json, "schedule_cycles", peft_json_new_double (o->schedule_cycles));
   peft_json_set (json, "schedule_power", peft_json_new_double (o->schedule_power));
   peft_json_set (json, "max_grad_norm", peft_json_new_double (o->max_grad_norm));

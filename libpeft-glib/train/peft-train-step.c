@@ -144,6 +144,19 @@ run_batches (PeftTrainRun *self, StepSums *sums, GError **error)
   return TRUE;
 }
 
+PeftScheduleOptions
+peft_train_get_schedule_options (PeftTrainRun *self)
+{
+  const PeftTrainOptions *o = self->options;
+
+  return (PeftScheduleOptions){
+    .learning_rate = self->learning_rate,
+    .cycles = o->schedule_cycles,
+    .power = o->schedule_power,
+    .timescale = o->schedule_timescale,
+  };
+}
+
 gboolean
 peft_train_step (PeftTrainRun *self, GError **error)
 {
@@ -152,15 +165,19 @@ peft_train_step (PeftTrainRun *self, GError **error)
   PeftParamSet *params = self->adapter->params;
   gint64 start = g_get_monotonic_time ();
   StepSums sums = { 0 };
-  const PeftScheduleOptions schedule = { self->learning_rate, o->schedule_cycles, o->schedule_power };
+  const PeftScheduleOptions schedule = peft_train_get_schedule_options (self);
+  const double factor = peft_schedule_get_factor (self->schedule, &schedule, self->state.step,
+                                                  self->warmup, self->total_steps);
   PeftOptimizerStep step = {
-    .base_learning_rate = self->learning_rate,
+    .learning_rate = o->adafactor_relative_step
+                         ? peft_optimizer_get_relative_rate (self->state.step + 1)
+                         : self->learning_rate * factor,
+    .schedule_factor = factor,
     .momentum = o->momentum,
     .nesterov = o->nesterov,
     .factor_ratio = o->loraplus_ratio,
-    .learning_rate = self->learning_rate
-                     * peft_schedule_get_factor (self->schedule, &schedule, self->state.step, self->warmup,
-                                                 self->total_steps),
+    .embedding_rate = o->loraplus_embedding_rate,
+    .scale_parameter = o->adafactor_scale_parameter,
     .weight_decay = o->weight_decay,
     .beta1 = o->beta1,
     .beta2 = o->beta2,
