@@ -32,7 +32,7 @@ static const struct
       0.5222329678670935 } },
 };
 
-static const PeftScheduleOptions options = { 0.01, 2, 2 };
+static const PeftScheduleOptions options = { .learning_rate = 0.01, .cycles = 2, .power = 2 };
 
 static void
 test_values (void)
@@ -47,6 +47,31 @@ test_values (void)
         g_assert_cmpfloat_with_epsilon (peft_schedule_get_factor (schedule, &options, step, WARMUP, TOTAL),
                                         expected[i].values[step], 1e-15);
     }
+}
+
+static void
+test_timescale (void)
+{
+  const PeftScheduleOptions wide = { .learning_rate = 0.01, .timescale = 8 };
+  const PeftSchedule *schedule = peft_schedule_require ("inverse_sqrt", NULL);
+
+  g_assert_cmpfloat (peft_schedule_get_factor (schedule, &wide, WARMUP, WARMUP, TOTAL), ==, 1);
+  g_assert_cmpfloat_with_epsilon (peft_schedule_get_factor (schedule, &wide, WARMUP + 8, WARMUP, TOTAL),
+                                  sqrt (0.5), 1e-15);
+  /* Without warm-up. */
+  g_assert_cmpfloat_with_epsilon (peft_schedule_get_factor (schedule, &options, 10000, 0, TOTAL), sqrt (0.5), 1e-15);
+}
+
+static void
+test_check (void)
+{
+  const PeftScheduleOptions low = { .learning_rate = 1e-7, .power = 1 };
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (peft_schedule_check (peft_schedule_require ("linear", NULL), &low, NULL));
+  g_assert_true (peft_schedule_check (peft_schedule_require ("polynomial", NULL), &options, NULL));
+  g_assert_false (peft_schedule_check (peft_schedule_require ("polynomial", NULL), &low, &error));
+  g_assert_error (error, PEFT_ERROR, PEFT_ERROR_INVALID_ARGUMENT);
 }
 
 static void
@@ -82,6 +107,8 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/Peft/Schedule/values", test_values);
+  g_test_add_func ("/Peft/Schedule/timescale", test_timescale);
+  g_test_add_func ("/Peft/Schedule/check", test_check);
   g_test_add_func ("/Peft/Schedule/edges", test_edges);
   g_test_add_func ("/Peft/Schedule/unknown", test_unknown);
   return g_test_run ();
