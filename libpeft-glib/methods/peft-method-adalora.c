@@ -673,11 +673,13 @@ adalora_convert (PeftAdapter *adapter, GPtrArray *out, PeftConfig **config, GErr
     {
       AdaloraHook *hook = adapter->hooks->pdata[i];
       g_autofree float *mask = peft_param_dup_values (hook->mask);
+      g_autofree float *e = peft_param_dup_values (hook->parts[PART_E]);
       g_autofree char *key = pattern_key (adapter->hook_slots->pdata[i]);
       gint64 left = 0;
 
+      /* Amid the schedule the optimiser has revived some since they were dropped; the file holds what the model computes. */
       for (gint64 j = 0; j < hook->r; j++)
-        left += mask[j] != 0;
+        left += mask[j] = mask[j] != 0 || e[j] != 0;
       dropped = dropped || left < init_r;
       /* Without alpha the scale goes by the ranks that the file has. */
       for (guint part = 0; part < N_PARTS; part++)

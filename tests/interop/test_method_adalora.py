@@ -127,6 +127,25 @@ def test_run(tmp_path, model_folder):
     assert sum(sum(v) for v in pattern.values()) == len(pattern)
 
 
+def test_best_amid_the_schedule(tmp_path, model_folder):
+    """The best adapter is of a step between two droppings: the file computes what that step's checkpoint does."""
+    folder, out, data, log = model_folder("llama"), tmp_path / "out", tmp_path / "rows.jsonl", tmp_path / "log.jsonl"
+    ids, _ = batch(rows=4)
+    data.write_text("".join(json.dumps({"input_ids": row.tolist()}) + "\n" for row in ids))
+    fields = dict(init_r=4, target_r=1, deltaT=4, lora_alpha=16, target_modules=["q_proj", "v_proj"])
+    run("train", "--model", folder, "--data", data, "--output", out, "--method", "ADALORA",
+        *[a for k, v in fields.items() for a in ("--set", f"{k}={json.dumps(v)}")], "--max-steps", 20, "--batch-size", 2,
+        "--learning-rate", 0.05, "--schedule", "constant", "--warmup-ratio", 0, "--dtype", "float32", "--eval-fraction", 0.5,
+        "--eval-every", 7, "--keep-best", "--log-json", log)
+    evaluations = [line for line in map(json.loads, log.read_text().splitlines()) if line.get("eval")]
+    best = min(evaluations, key=lambda line: line["loss"])["step"]
+    assert best in (7, 14)
+    expected = forward(tmp_path, folder, {"input_ids": ids}, out / "checkpoints" / f"step-{best}")["logits"]
+    assert_logits(forward(tmp_path, folder, {"input_ids": ids}, out)["logits"], expected)
+    pattern = json.loads((out / "adapter_config.json").read_text())["rank_pattern"]
+    assert pattern is None or sum(map(sum, pattern.values())) > len(pattern)
+
+
 def test_going_on(tmp_path, model_folder):
     """What is left of an adapter, layers without a rank included, is trained on and loses further ranks."""
     folder, first, second = model_folder("llama"), tmp_path / "first", tmp_path / "second"
