@@ -40,19 +40,35 @@ describe_preset (const PeftPresetField *fields)
 }
 
 static PeftJson *
-describe (const char *name, GError **error)
+describe_presets (const PeftMethod *method)
 {
-  PeftJson *out = peft_method_describe (name, error);
+  PeftJson *out = peft_json_new_object ();
   gsize n;
   const PeftPreset *list = peft_preset_list (&n);
-  PeftJson *presets;
 
-  if (out == NULL)
-    return NULL;
-  presets = peft_json_new_object ();
   for (gsize i = 0; i < n; i++)
-    peft_json_set (presets, list[i].name, describe_preset (peft_method_find (name)->presets[i]));
-  peft_json_set (out, "presets", presets);
+    peft_json_set (out, list[i].name, describe_preset (method->presets[i]));
+  return out;
+}
+
+/* The presets stand before the fields, which are many. */
+static PeftJson *
+describe (const char *name, GError **error)
+{
+  g_autoptr (PeftJson) method = peft_method_describe (name, error);
+  PeftJson *out;
+
+  if (method == NULL)
+    return NULL;
+  out = peft_json_new_object ();
+  for (gsize i = 0; i < peft_json_get_length (method); i++)
+    {
+      const char *member = peft_json_get_name (method, i);
+
+      if (g_str_equal (member, "fields"))
+        peft_json_set (out, "presets", describe_presets (peft_method_find (name)));
+      peft_json_set (out, member, peft_json_ref (peft_json_get_value (method, i)));
+    }
   return out;
 }
 

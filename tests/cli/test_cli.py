@@ -141,8 +141,24 @@ class Cli(unittest.TestCase):
     def test_methods(self):
         methods = json.loads(self.run_ok("methods", "--json"))["methods"]
         self.assertIn("LORA", [m["name"] for m in methods])
-        text = self.run_ok("methods", "LORA")
-        self.assertIn("lora_alpha", text)
+        for method in methods:
+            with self.subTest(method=method["name"]):
+                for member in ("display_name", "summary", "good_for", "cost"):
+                    self.assertTrue(method[member])
+                self.assertTrue(0 < method["learning_rate"] < 1)
+                self.assertEqual(list(method["presets"]), ["quick", "balanced", "thorough"])
+                fields = [field["name"] for field in method["fields"]]
+                for preset in method["presets"].values():
+                    self.assertLessEqual(set(preset), set(fields))
+        brief = self.run_ok("methods")
+        for method in methods:
+            self.assertIn(f"{method['name']} ", brief)
+            self.assertIn(method["summary"], brief)
+        lora = next(m for m in methods if m["name"] == "LORA")
+        text = self.run_ok("methods", "lora")
+        places = [text.index(words) for words in (lora["summary"], lora["good_for"], lora["cost"], "learning_rate", "balanced", "\nfields",
+                                                  "use_dora")]
+        self.assertEqual(places, sorted(places))
 
     def test_inspect(self):
         model = json.loads(self.run_ok("inspect", self.model, "--json"))

@@ -146,11 +146,13 @@ DATA = {
     "csv-columns": ("d.csv", "prompt,completion\na,b,c\n", ["d.csv", "2"]),
 }
 
+HERE = {m["name"] for m in json.loads(run("methods", "--json").stdout)["methods"]}
+NOT_HERE = next(name for name in ("BOFT", "C3A", "FOURIERFT", "POLY", "VBLORA", "XLORA") if name not in HERE)
 ADAPTERS = {
     "no-config": (lambda f: (f / "adapter_config.json").unlink(), ["adapter_config.json"]),
     "no-weights": (lambda f: (f / "adapter_model.safetensors").unlink(), ["adapter_model.safetensors"]),
     "unknown-type": (lambda f: edit_json(f, peft_type="WIZARDRY"), ["peft_type", "WIZARDRY"]),
-    "known-type": (lambda f: edit_json(f, peft_type="BOFT"), ["BOFT"]),
+    "known-type": (lambda f: edit_json(f, peft_type=NOT_HERE), [NOT_HERE]),
     "rank-string": (lambda f: edit_json(f, r="eight"), ["r", "eight"]),
     "rank-zero": (lambda f: edit_json(f, r=0), ["r", "0"]),
     "rank-other": (lambda f: edit_json(f, r=5), ["lora_A", "[5, 48]", "[4, 48]"]),

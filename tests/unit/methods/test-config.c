@@ -273,7 +273,6 @@ static const struct
   { "[]", PEFT_ERROR_INVALID_FILE, "object" },
   { "{}", PEFT_ERROR_INVALID_FILE, "peft_type" },
   { "{\"peft_type\":7}", PEFT_ERROR_INVALID_FILE, "peft_type" },
-  { "{\"peft_type\":\"BOFT\"}", PEFT_ERROR_UNSUPPORTED, "BOFT" },
   { "{\"peft_type\":\"BONE\"}", PEFT_ERROR_UNSUPPORTED, "MISS" },
   { "{\"peft_type\":\"LORO\"}", PEFT_ERROR_NOT_FOUND, "LORO" },
   { "{\"lora_parameters\":{}}", PEFT_ERROR_UNSUPPORTED, "MLX" },
@@ -298,6 +297,25 @@ test_bad_files (void)
       g_test_message ("%s", error->message);
       g_assert_error (error, PEFT_ERROR, bad_files[i].code);
       g_assert_nonnull (strstr (error->message, bad_files[i].word));
+    }
+}
+
+/* Whichever of peft's methods are not here yet. */
+static void
+test_not_here (void)
+{
+  static const char *const names[] = { "BOFT", "C3A", "FOURIERFT", "POLY", "VBLORA", "XLORA" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autofree char *json = g_strdup_printf ("{\"peft_type\":\"%s\"}", names[i]);
+      g_autoptr (GError) error = NULL;
+
+      if (peft_method_find (names[i]) != NULL)
+        continue;
+      g_assert_null (peft_config_new_from_json (json, -1, &error));
+      g_assert_error (error, PEFT_ERROR, PEFT_ERROR_UNSUPPORTED);
+      g_assert_nonnull (strstr (error->message, names[i]));
     }
 }
 
@@ -482,6 +500,7 @@ main (int argc, char **argv)
   g_test_add_func ("/Peft/Config/newer-fields", test_newer_fields);
   g_test_add_func ("/Peft/Config/validate", test_validate);
   g_test_add_func ("/Peft/Config/bad-files", test_bad_files);
+  g_test_add_func ("/Peft/Config/not-here", test_not_here);
   g_test_add_func ("/Peft/Config/limits", test_limits);
   g_test_add_func ("/Peft/Config/save", test_save);
   g_test_add_func ("/Peft/Config/new-for-method", test_new_for_method);
