@@ -271,6 +271,23 @@ test_memory (void)
     }
 }
 
+/* Nothing for the first factor: the second one's moments, its inverse, and room for its gradient. */
+static void
+test_memory_lorafa (void)
+{
+  const gint64 a[2] = { 4, 400 }, b[2] = { 300, 4 };
+  g_autoptr (PeftBackend) backend = peft_backend_open ("reference", 1, NULL);
+  g_autoptr (PeftParamSet) set = peft_param_set_new (backend);
+  PeftParam *first = peft_param_set_add (set, "lora_A", 2, a, TRUE, NULL);
+  gsize n_m, n_v;
+
+  peft_param_set_add (set, "lora_B", 2, b, TRUE, NULL)->first_factor = first;
+  g_assert_true (peft_param_set_allocate (set, NULL));
+  peft_optimizer_get_memory (peft_optimizer_require ("lorafa", NULL), set, &n_m, &n_v);
+  g_assert_cmpuint (n_m, ==, 1200 + 16);
+  g_assert_cmpuint (n_v, ==, 1200 + 1200);
+}
+
 static void
 test_relative_rate (void)
 {
@@ -322,6 +339,7 @@ main (int argc, char **argv)
       g_test_add_data_func (path, GUINT_TO_POINTER (i), test_case);
     }
   g_test_add_func ("/Peft/Optimizer/memory", test_memory);
+  g_test_add_func ("/Peft/Optimizer/memory-lorafa", test_memory_lorafa);
   g_test_add_func ("/Peft/Optimizer/relative-rate", test_relative_rate);
   g_test_add_func ("/Peft/Optimizer/not-lora", test_not_lora);
   g_test_add_func ("/Peft/Optimizer/clip", test_clip);
